@@ -1,0 +1,140 @@
+"""The exceptions, each saying who is at fault and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+
+class Problem(Struct, frozen=True):
+    """One mistake in a declaration: where it is, what is wrong, and what to write instead.
+
+    ``level`` is ``warning`` for what can run but will not do what it says.
+    """
+
+    path: str
+    what: str
+    write: str = ""
+    level: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.what}" + (f"; {self.write}" if self.write else "")
+
+
+class TreeInvalid(ValueError):
+    """The declaration is wrong, so nothing was started. ``problems`` has all of its mistakes."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class TreeFailed(BaseExceptionGroup[BaseException]):
+    """A supervisor could not keep its children up: one leaf, with notes, for each offender.
+
+    The fault lies with the children named in the leaves' notes. The group is flat however deep the
+    offenders sat in the tree.
+    """
+
+    def derive(self, excs: Sequence[BaseException]) -> TreeFailed:
+        return TreeFailed(self.message, excs)
+
+
+class Decline(Exception):
+    """Raised by a component before it is ready: it is not to run, and that is no failure.
+
+    The others go on; the child is listed as declined until somebody starts it again.
+    """
+
+    def __init__(self, reason: str = "") -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class StartTimedOut(TimeoutError):
+    """The life was not ready within its ``start_timeout``: too slow, or it waits for something."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"not ready within {seconds:g} s; raise start_timeout if that is normal")
+
+
+class HeartbeatMissed(TimeoutError):
+    """The life gave no sign of life within its ``heartbeat``: it is stuck, or beats too rarely."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no heartbeat for {seconds:g} s; call current_child().heartbeat() more often")
+
+
+class ForeignCancellation(RuntimeError):
+    """The life was cancelled, but not by its supervisor: code within it let a cancellation out."""
+
+    def __init__(self) -> None:
+        super().__init__("cancelled from outside the supervisor; keep cancel scopes inside the child")
+
+
+class Stuck(TimeoutError):
+    """The child did not end by its stop deadline. The fault is the child's: it swallows
+    cancellation, blocks in a thread, or shields itself; ``explain(path)`` has its stack."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} did not end by its stop deadline and gets no further life")
+
+
+class Refused(RuntimeError):
+    """The tree cannot do what the caller asked for in the state it is in. ``path`` says where."""
+
+    def __init__(self, path: str, why: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: {why}")
+
+
+class AlreadyRunning(Refused):
+    """The child has a life; use ``restart()`` to replace it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "is already running")
+
+
+class AlreadyPresent(Refused):
+    """A child of that name exists but does not run; ``start()`` it, or ``delete()`` it first."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "is already present and not running; start() or delete() it")
+
+
+class Restarting(Refused):
+    """The child waits for its automatic restart; ``stop()`` it first, or ``release()`` it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "is restarting; stop() it first")
+
+
+class TooManyChildren(Refused):
+    """The supervisor holds ``max_children`` children, those that are restarting among them."""
+
+    def __init__(self, path: str, limit: int) -> None:
+        super().__init__(path, f"holds max_children={limit} children")
+
+
+class Closing(Refused):
+    """The tree, or this supervisor, is stopping or has stopped; nothing is started any more."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "is stopping or has stopped")
+
+
+class NotFound(LookupError):
+    """No child of that path is in the tree: it was never added, was deleted, or was forgotten."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"no child {path!r} in the tree")
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class NoTree(LookupError):
+    """The call needs a running tree, or a running child, and there is none here, or several."""

@@ -1,0 +1,211 @@
+"""The events: one frozen value for every decision, with the rule and the numbers behind it.
+
+``at`` is in seconds of the tree's clock (``anyio.current_time()``), ``path`` names the child or the
+supervisor concerned, ``life`` numbers its runs from 1.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from supervisor._words import Condition, HoldOwner
+
+Action: TypeAlias = Literal["restart", "quarantine", "escalate", "finish", "forget", "none"]
+Rule: TypeAlias = Literal[
+    "restart type",  # permanent, transient, temporary
+    "group under way",  # its group was being restarted anyway
+    "was to stop",  # it was to go down anyway, so nothing is decided
+    "crashes within window",
+    "probe failed",
+    "half are quarantined",  # it would be quarantined, but then too many siblings would be
+    "critical",  # it would be quarantined, but nothing may hold a critical child
+    "intensity",
+    "strict boot",
+    "process-level",  # KeyboardInterrupt, SystemExit and their like
+    "stuck",
+    "significant",
+    "asked",
+]
+
+
+class Verdict(Struct, frozen=True):
+    """What was decided about a life that ended by itself, by which rule, from which numbers.
+
+    ``delay`` is in seconds, ``until`` is when the hold ends; ``attempt`` numbers the restarts of
+    the present series; ``crashes`` were counted ``within`` so many seconds.
+    """
+
+    action: Action
+    rule: Rule
+    delay: float = 0.0
+    until: float | None = None
+    attempt: int = 0
+    crashes: int = 0
+    within: float = 0.0
+
+
+class Event(Struct, frozen=True, tag=True):
+    """What every event has."""
+
+    at: float
+    path: str
+
+
+class Added(Event, frozen=True):
+    """A child was added to a running supervisor."""
+
+
+class Deleted(Event, frozen=True):
+    """A child was deleted, or forgotten because nothing would bring it back."""
+
+
+class Started(Event, frozen=True):
+    """A life began. ``ready`` at once if it does not report readiness; ``probe`` if it decides
+    whether a quarantine ends."""
+
+    life: int
+    ready: bool = True
+    probe: bool = False
+
+
+class Ready(Event, frozen=True):
+    """A life reported that it is ready, ``took`` seconds after it began."""
+
+    life: int
+    took: float
+
+
+class Declined(Event, frozen=True):
+    """A life answered that it is not to run."""
+
+    life: int
+    reason: str
+
+
+class Returned(Event, frozen=True):
+    """A life returned by itself."""
+
+    life: int
+    verdict: Verdict
+
+
+class Crashed(Event, frozen=True):
+    """A life raised. This is the one event of that failure: ``error`` is the whole exception.
+
+    ``up`` is how long it had been ready, in seconds; ``phase`` is the state it crashed in.
+    """
+
+    life: int
+    error: BaseException
+    phase: Literal["starting", "ready", "stopping", "stuck"]
+    up: float
+    verdict: Verdict
+
+
+class StopAsked(Event, frozen=True):
+    """A life was asked to end: by ``grace`` seconds of notice, then by cancellation; ``deadline``
+    seconds after that it is stuck."""
+
+    life: int
+    reason: str
+    grace: float
+    deadline: float
+
+
+class Stopped(Event, frozen=True):
+    """A life that was asked to end has ended, ``took`` seconds later."""
+
+    life: int
+    took: float
+
+
+class StopTimedOut(Event, frozen=True):
+    """A life did not end by its deadline. ``stack`` shows where it is, innermost last."""
+
+    life: int
+    waited: float
+    stack: str
+
+
+class Held(Event, frozen=True):
+    """A hold was put on a child: it is not wanted up until the hold is gone."""
+
+    owner: HoldOwner
+    reason: str
+    until: float | None = None
+
+
+class Released(Event, frozen=True):
+    """A hold was taken off before its time, or the one who set it let go."""
+
+    owner: HoldOwner
+    reason: str
+
+
+class Quarantined(Event, frozen=True):
+    """A child was set aside after ``crashes`` crashes within ``within`` seconds, or after its probe
+    failed: for ``open`` seconds, the ``times``-th time in a row."""
+
+    until: float
+    open: float
+    crashes: int
+    within: float
+    times: int
+
+
+class Recovered(Event, frozen=True):
+    """A probe became ready and stayed up for ``up`` seconds: the quarantine is over."""
+
+    life: int
+    up: float
+
+
+class GroupRestarted(Event, frozen=True):
+    """A supervisor's group is restarted because of ``cause``: ``members`` stop in reverse and start
+    again in order, ``delay`` seconds from now at the earliest. One budget event."""
+
+    cause: str
+    members: tuple[str, ...]
+    delay: float
+
+
+class Booted(Event, frozen=True):
+    """A supervisor has started its children in order: each is ready, declined, or was tried once."""
+
+    life: int
+    took: float
+
+
+class Escalated(Event, frozen=True):
+    """A supervisor gives up: it stops its children in reverse and fails with its offenders."""
+
+    rule: Rule
+    offenders: tuple[str, ...]
+
+
+class StopBegun(Event, frozen=True):
+    """A supervisor begins to stop its children in reverse, all of it by the time ``by``."""
+
+    reason: str
+    by: float
+
+
+class Ended(Event, frozen=True):
+    """A supervisor has ended: none of its children has a life, except those named as stuck."""
+
+    life: int
+    stuck: tuple[str, ...] = ()
+
+
+class ConditionChanged(Event, frozen=True):
+    """The tree's condition has changed, or its reasons have."""
+
+    condition: Condition
+
+
+class Dropped(Event, frozen=True):
+    """A subscriber was too slow: ``count`` events before this one were dropped for it."""
+
+    count: int
