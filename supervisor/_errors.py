@@ -74,6 +74,13 @@ class ForeignCancellation(RuntimeError):
         super().__init__("cancelled from outside the supervisor; keep cancel scopes inside the child")
 
 
+class UnexpectedReturn(RuntimeError):
+    """A permanent child returned again and again, although it is to run for ever."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f'{path} returned; declare it restart="transient" if that is normal')
+
+
 class Stuck(TimeoutError):
     """The child did not end by its stop deadline. The fault is the child's: it swallows
     cancellation, blocks in a thread, or shields itself; ``explain(path)`` has its stack."""

@@ -15,6 +15,7 @@ from supervisor._words import Condition, HoldOwner
 Action: TypeAlias = Literal["restart", "quarantine", "escalate", "finish", "forget", "none"]
 Rule: TypeAlias = Literal[
     "restart type",  # permanent, transient, temporary
+    "first start",  # of a child that somebody is adding: it failed, so it is not kept
     "group under way",  # its group was being restarted anyway
     "was to stop",  # it was to go down anyway, so nothing is decided
     "crashes within window",

@@ -1,0 +1,7 @@
+"""DECIDE: the supervision machine. No event loop, clock, chance, I/O or logging on this floor.
+
+``step(node, input, now)`` is the whole interface: it changes the node's state and returns the
+effects to perform. ``child`` has the record of a child, ``node`` that of a supervisor, ``order``
+the mover, ``verdict`` judges lives, ``group`` restarts groups, ``command`` serves operators,
+``timers`` keeps the deadlines, ``view`` and ``explain`` say what is.
+"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -156,3 +157,19 @@ def callable_name(fn: object) -> str:
         fn = fn.func
     name = getattr(fn, "__name__", None) or type(fn).__name__
     return "" if name == "<lambda>" else str(name)
+
+
+def reports_readiness(spec: Spec) -> bool:
+    """Whether the child says itself when it is ready, rather than being so once it runs."""
+    return not isinstance(spec, Component) or takes(spec.run, "task_status")
+
+
+def takes(fn: Callable[..., object], name: str) -> bool:
+    """Whether the callable has a parameter of that name; False where its signature is unknown."""
+    code = getattr(fn, "__code__", None)  # the common case, 50 times as fast as inspect
+    if code is not None and not hasattr(fn, "__wrapped__"):
+        return name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    try:
+        return name in inspect.signature(fn).parameters
+    except (TypeError, ValueError):
+        return False

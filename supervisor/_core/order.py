@@ -1,0 +1,434 @@
+"""The mover: it brings what is to what is wanted, and nothing else moves.
+
+A child may start when all that it waits for is ready and no life of a dependent is on its way down;
+it may stop when all that depends on it is down. Boot, restarts, group restarts, recovery of
+dependents and shutdown are all this one mechanism: they only put on and take off holds, queue
+children for their place in the order, and touch who is concerned.
+
+A pass has two phases. ``_refresh`` settles the flags of the touched children, elders first; only when
+no flag is open does ``_move`` start or stop one child, whereupon flags are settled again. So nothing
+starts on the strength of something that is about to go.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from heapq import heappop, heappush
+from typing import Final
+
+from supervisor._core.child import AT_REST, DELAYS, ENDED, ChildState
+from supervisor._core.effects import (
+    AllReady,
+    Cancel,
+    Finish,
+    Moved,
+    Notify,
+    ReasonChanged,
+    Run,
+    StuckRemain,
+)
+from supervisor._core.node import UNREADY, Node
+from supervisor._core.timers import arm
+from supervisor._happenings import Booted, Ended, Ready, Started, StopAsked
+from supervisor._words import Hold, HoldOwner, Reason
+
+
+WAITS: Final[frozenset[HoldOwner]] = DELAYS | {"group"}
+"""Holds that end without anybody's help, so that a place in the order is worth waiting for."""
+
+VIABLE: Final[frozenset[HoldOwner]] = frozenset({"backoff", "standby"})
+"""Holds of a fallback that will still serve."""
+
+
+def settle(node: Node) -> None:
+    """Move until nothing more can move, then set the timers of all that was touched."""
+    touched: dict[ChildState, None] = {}
+    while True:
+        if node.agenda:
+            child = heappop(node.agenda)[1]
+            child.touched = False
+            touched[child] = None
+            _refresh(node, child)
+        elif node.movers:
+            _move(node, heappop(node.movers)[1])
+        elif not (_next_stops(node) or _release_group(node) or _next_start(node)):
+            break
+    for child in touched:
+        arm(node, child)
+    _tell_moved(node)
+    _tell_end(node)
+
+
+# --- flags ---------------------------------------------------------------------------------------
+
+
+def wanted(node: Node, child: ChildState) -> bool:
+    """Whether the child is wanted up: it has no holds, and nothing that it is bound to is lost."""
+    return not (child.holds or child.condemned or node.closing or unbound(child))
+
+
+def unbound(child: ChildState) -> bool:
+    """Whether something that the child is bound to is lost to it."""
+    for target, binding in child.needs:
+        if target.lost or (binding == "each" and child.alive and not target.serving):
+            return True
+    return False
+
+
+def _refresh(node: Node, child: ChildState) -> None:
+    if child.watched:
+        node.moved.append(child)
+    loses = unbound(child)
+    lost = (loses or _gone(child)) and not _stood_in_for(child)
+    if lost != child.lost:
+        child.lost = lost
+        node.touch_dependents(child)
+    leaving = child.state not in ("down", "stuck") and bool(
+        child.asked or loses or child.holds or child.condemned or node.closing
+    )
+    if leaving != child.leaving:
+        _set_leaving(node, child, leaving)
+    if child.fallback is not None:
+        _switch_fallback(node, child, child.fallback)
+    _judge_condition(node, child)
+    heappush(node.movers, (child.index, child))
+
+
+def _gone(child: ChildState) -> bool:
+    """Held by more than a backoff: what needs it, and sees only the final loss, goes down."""
+    return child.holds is not None and (len(child.holds) > 1 or "backoff" not in child.holds)
+
+
+def _stood_in_for(child: ChildState) -> bool:
+    """Whether a fallback runs or is about to run in the child's place."""
+    stand_in = child.fallback
+    return stand_in is not None and _wants_fallback(child) and not _gone_itself(stand_in)
+
+
+def _gone_itself(stand_in: ChildState) -> bool:
+    return stand_in.holds is not None and not VIABLE.issuperset(stand_in.holds)
+
+
+def _wants_fallback(child: ChildState) -> bool:
+    return (
+        child.holds is not None
+        and "quarantine" in child.holds
+        and child.holds.keys().isdisjoint(AT_REST)
+    )
+
+
+def _set_leaving(node: Node, child: ChildState, leaving: bool) -> None:
+    """From now until its end the child holds up those that it needs, or no longer."""
+    child.leaving = leaving
+    node.changed(child)
+    node.touch_dependents(child)
+    _pull(node, child, 1 if leaving else -1)
+
+
+def _pull(node: Node, child: ChildState, by: int) -> None:
+    for target, _ in child.needs:
+        target.pulling += by
+        if target.pulling == 0:
+            node.touch(target)
+
+
+def _switch_fallback(node: Node, child: ChildState, stand_in: ChildState) -> None:
+    wants = _wants_fallback(child) and not child.alive and not node.closing
+    if wants:
+        if node.drop(stand_in, "standby") is not None:
+            stand_in.attempt = 0
+    elif stand_in.holds is None or "standby" not in stand_in.holds:
+        node.hold(stand_in, Hold("standby", f"{child.name} is not held"))
+
+
+def _judge_condition(node: Node, child: ChildState) -> None:
+    missed = not (node.closing or child.removed or child.holds_any(AT_REST))
+    if not missed or (child.state == "ready" and not child.probing):
+        child.unready_since = None
+    elif child.unready_since is None:
+        child.unready_since = node.now
+    reason = _reason(node, child, missed)
+    if reason != child.reason:
+        child.reason = reason
+        told = None if reason is None else Reason(child.path, reason)  # type: ignore[arg-type]
+        node.effects.append(ReasonChanged(child.path, told))
+
+
+def _reason(node: Node, child: ChildState, missed: bool) -> str | None:
+    if child.state == "stuck":
+        return "stuck"
+    if not missed:
+        return None
+    if child.fallback is not None and child.fallback.state == "ready":
+        return "on its fallback"
+    if child.probing:
+        return "quarantined"
+    since = child.unready_since
+    if since is not None and node.now >= since + UNREADY:
+        return "not ready"
+    return None
+
+
+# --- moves ---------------------------------------------------------------------------------------
+
+
+def _move(node: Node, child: ChildState) -> None:
+    if child.removed:
+        return
+    if child.leaving:
+        if child.up and child.stop_turn and child.pulling == 0:
+            ask(node, child)
+    elif child.state == "down" and not child.queued and wanted(node, child):
+        blocker = blocked_by(node, child)
+        if blocker is None:
+            _start(node, child)
+        else:
+            _register(blocker, child)
+            if child.waiting and passed(node, child):
+                node.wake(child)
+
+
+def _register(blocker: ChildState, child: ChildState) -> None:
+    """Have any change of the blocker look at the child again; it waits at one blocker only."""
+    before = child.blocker
+    if before is not None and before is not blocker and before.waiting:
+        before.waiting.pop(child, None)
+    child.blocker = blocker
+    if blocker.waiting is None:
+        blocker.waiting = {}
+    blocker.waiting[child] = None
+
+
+def blocked_by(node: Node, child: ChildState) -> ChildState | None:
+    """The first of those that keep a wanted child from starting, its place in the order aside."""
+    for target, _ in child.needs:
+        if not target.serving:
+            return target
+    for target in child.after:
+        if not passed(node, target):
+            return target
+    if child.fallback is not None and child.fallback.alive and child.fallback.state != "stuck":
+        return child.fallback
+    if child.pulling:
+        return next(_pullers(child))
+    return None
+
+
+def _pullers(child: ChildState) -> Iterator[ChildState]:
+    for dependent in child.dependents or ():
+        if dependent.leaving:
+            yield dependent
+
+
+def passed(node: Node, child: ChildState) -> bool:
+    """Whether those that come after the child in order need not wait for it any longer.
+
+    It is ready, or somebody decided that it is not to run; under ``one_for_one`` also when it was
+    tried once, or waits for something that was.
+    """
+    if child.removed or child.state in ("ready", "stuck"):
+        return True
+    if child.holds is not None and not (node.in_order and WAITS.issuperset(child.holds)):
+        return True
+    if child.attempt > 0 and not node.in_order:
+        return True
+    return child.state == "down" and any(
+        not target.serving and passed(node, target) for target, _ in child.needs
+    )
+
+
+def _start(node: Node, child: ChildState) -> None:
+    now = node.now
+    child.life += 1
+    child.since = child.beat = now
+    child.asked = child.judged = child.again = False
+    child.state = "starting" if child.reports else "ready"
+    child.ready_at = None if child.reports else now
+    node.alive += 1
+    effects = node.effects
+    effects.append(Started(now, child.path, child.life, not child.reports, child.probing))
+    effects.append(Run(child))
+    node.changed(child)
+    if child.dependents:
+        node.touch_dependents(child)
+
+
+def became_ready(node: Node, child: ChildState) -> None:
+    """The life has reported that it is ready."""
+    took = node.now - child.since
+    child.state = "ready"
+    child.since = child.ready_at = child.beat = node.now
+    node.effects.append(Ready(node.now, child.path, child.life, took))
+    node.changed(child)
+    node.touch_dependents(child)
+
+
+def ask(node: Node, child: ChildState, *, now: bool = False) -> None:
+    """Ask a life to end: by notice if it has grace, by cancellation otherwise, or at once.
+
+    When the whole stop has less time left than the child may take, its grace gives way first.
+    """
+    at, stop = node.now, child.spec.stop
+    left = max(0.0, node.by - at)
+    deadline = min(stop.deadline, left)
+    grace = stop.grace if left == math.inf else min(stop.grace, left - deadline)
+    if now or child.judged:
+        grace = 0.0
+    why = _why_down(node, child)
+    child.state = "stopping"
+    child.since = child.asked_at = at
+    child.asked = True
+    node.effects.append(StopAsked(at, child.path, child.life, why, grace, deadline))
+    if child.is_supervisor:
+        child.cancel_at, child.stuck_at = math.inf, at + grace + deadline
+        node.effects.append(Notify(child, child.stuck_at))
+    elif grace > 0:
+        child.cancel_at, child.stuck_at = at + grace, math.inf
+        node.effects.append(Notify(child, at + grace))
+    else:
+        cancel(node, child)
+    node.changed(child)
+
+
+def cancel(node: Node, child: ChildState) -> None:
+    """Cancel a life that was asked to end; from now on its deadline runs."""
+    child.cancel_at = math.inf
+    child.stuck_at = min(node.now + child.spec.stop.deadline, max(node.by, node.now))
+    node.effects.append(Cancel(child))
+    node.touch(child)
+
+
+def _why_down(node: Node, child: ChildState) -> str:
+    if node.closing:
+        return "shutdown"
+    if child.holds:
+        return next(iter(child.holds.values())).reason
+    if child.condemned:
+        return "it is to be replaced"
+    lost = [target.name for target, _ in child.needs if target.lost or not target.serving]
+    return f"it needs {', '.join(lost)}"
+
+
+# --- the order -----------------------------------------------------------------------------------
+
+
+def enqueue(node: Node, children: Iterable[ChildState]) -> None:
+    """Have the children started in their order, each when the one before it has been passed."""
+    for child in children:
+        if not child.queued:
+            child.queued = True
+            heappush(node.queue, (child.index, child))
+        node.touch(child)
+
+
+def _next_start(node: Node) -> bool:
+    """Start the head of the queue, or take it off; whether anything was done."""
+    queue = node.queue
+    while queue:
+        child = queue[0][1]
+        if not child.queued:
+            heappop(queue)
+        elif child.state == "down" and wanted(node, child) and blocked_by(node, child) is None:
+            _start(node, child)
+            return True
+        elif child.dynamic or passed(node, child):
+            heappop(queue)
+            child.queued = False
+            node.touch(child)
+            return True
+        else:
+            return False
+    if node.booting:
+        node.booting, node.booted = False, True
+        took = node.now - node.began
+        node.effects.append(Booted(node.now, node.path, node.life, took))
+        node.effects.append(AllReady())
+    return False
+
+
+def stop_in_order(node: Node, children: Iterable[ChildState]) -> None:
+    """Queue lives to be stopped: peers first and together, then the listed ones in reverse."""
+    for batch in node.stops:
+        for child in batch:
+            child.stop_turn = True
+    lives = [child for child in children if child.alive and child.state != "stuck"]
+    listed = sorted((c for c in lives if not c.dynamic), key=lambda c: c.index)
+    peers = tuple(c for c in lives if c.dynamic)
+    node.stops = [(child,) for child in listed]
+    if peers:
+        node.stops.append(peers)
+    for child in lives:
+        child.stop_turn = False
+        child.in_round = False
+        node.touch(child)
+    node.stopping = 0
+
+
+def _next_stops(node: Node) -> bool:
+    if node.stopping or not node.stops:
+        return False
+    for child in node.stops.pop():
+        child.stop_turn = True
+        if child.alive and child.state != "stuck":
+            child.in_round = True
+            node.stopping += 1
+            node.touch(child)
+    return True
+
+
+def _release_group(node: Node) -> bool:
+    """Let a group that is down start again, once the delay of whoever caused it is over."""
+    group = node.group
+    if group is None or node.stopping or node.stops:
+        return False
+    if any(cause.delayed for cause in group.causes):
+        return False
+    node.group = None
+    members = [child for child in node.children.values() if child.index >= group.start]
+    for child in members:
+        if node.drop(child, "group") is not None:
+            for owner in ENDED:
+                node.drop(child, owner)
+    enqueue(node, members)
+    return True
+
+
+def left_the_round(node: Node, child: ChildState) -> None:
+    """The child is down, or stuck: the round of stops goes on without it."""
+    if child.in_round:
+        child.in_round = False
+        node.stopping -= 1
+
+
+# --- the end of a step ---------------------------------------------------------------------------
+
+
+def _tell_moved(node: Node) -> None:
+    if node.moved:
+        for child in dict.fromkeys(node.moved):
+            node.effects.append(Moved(child))
+        node.moved.clear()
+
+
+def _tell_end(node: Node) -> None:
+    if not node.closing or node.finished:
+        return
+    if node.alive == 0:
+        node.finished = True
+        node.last_call = math.inf
+        node.effects.append(Ended(node.now, node.path, node.life))
+        node.effects.append(Finish(node.outcome))
+    elif node.alive == node.stuck and not node.told_stuck:
+        node.told_stuck = True
+        stuck = tuple(c.path for c in everyone(node) if c.state == "stuck")
+        node.effects.append(Ended(node.now, node.path, node.life, stuck))
+        node.effects.append(StuckRemain())
+
+
+def everyone(node: Node) -> Iterator[ChildState]:
+    for child in node.children.values():
+        at: ChildState | None = child
+        while at is not None:
+            yield at
+            at = at.fallback

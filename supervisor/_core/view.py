@@ -1,0 +1,85 @@
+"""Frozen pictures of a node, and what a child waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from supervisor._core.child import ChildState
+from supervisor._core.node import Node
+from supervisor._core.order import passed
+from supervisor._spec.tree import Resource
+from supervisor._views import ChildView
+from supervisor._words import State
+
+
+def view(node: Node, child: ChildState) -> ChildView:
+    """One child, with all below it."""
+    spec = child.spec
+    inner: Node | None = child.inner
+    return ChildView(
+        path=child.path,
+        name=child.name,
+        kind=_kind(child),
+        state=child.state,
+        since=child.since,
+        life=child.life,
+        priority="critical" if child.critical else spec.priority,
+        restart=spec.restart,
+        holds=tuple(child.holds.values()) if child.holds else (),
+        waits_for=tuple(other.path for other in waits_for(node, child)),
+        attempt=child.attempt,
+        crashes=len(child.crashes) if child.crashes else 0,
+        probe=child.probing,
+        outcome=child.outcome,
+        fallback=None if child.fallback is None else view(node, child.fallback),
+        children=() if inner is None else children(inner),
+    )
+
+
+def root_view(node: Node) -> ChildView:
+    """The supervisor itself, as it would look to a parent."""
+    return ChildView(
+        path=node.path,
+        name=node.spec.name,
+        kind="supervisor",
+        state=_state(node),
+        since=node.began,
+        life=node.life,
+        priority=node.spec.priority,
+        restart=node.spec.restart,
+        outcome=node.outcome if node.finished else None,
+        children=children(node),
+    )
+
+
+def children(node: Node) -> tuple[ChildView, ...]:
+    return tuple(view(node, child) for child in node.children.values())
+
+
+def waits_for(node: Node, child: ChildState) -> Iterator[ChildState]:
+    """What keeps the child from starting although it is wanted, or from stopping although not."""
+    if child.leaving:
+        if child.up:
+            yield from (d for d in child.dependents or () if d.leaving)
+    elif child.state == "down" and not child.holds and not node.closing:
+        yield from (target for target, _ in child.needs if not target.serving)
+        yield from (target for target in child.after if not passed(node, target))
+        if child.fallback is not None and child.fallback.alive:
+            yield child.fallback
+        if child.queued and node.queue and node.queue[0][1] is not child:
+            yield node.queue[0][1]
+
+
+def _kind(child: ChildState) -> Literal["component", "resource", "supervisor"]:
+    if child.is_supervisor:
+        return "supervisor"
+    return "resource" if isinstance(child.spec, Resource) else "component"
+
+
+def _state(node: Node) -> State:
+    if node.finished:
+        return "down"
+    if node.closing:
+        return "stuck" if node.alive == node.stuck else "stopping"
+    return "ready" if node.booted else "starting"

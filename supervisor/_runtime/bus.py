@@ -1,0 +1,135 @@
+"""Events to their subscribers. Nobody who listens can block, slow down or break the tree."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from anyio import Event as Signal
+from anyio.lowlevel import checkpoint
+
+from supervisor._happenings import Dropped, Event
+
+FAIRNESS: Final = 64
+"""A reader of a full subscription yields to the event loop after so many events."""
+
+log = logging.getLogger("supervisor")
+
+
+class Bus:
+    """Sinks are called at once and must be quick; subscriptions are bounded queues."""
+
+    def __init__(self) -> None:
+        self.sinks: list[Callable[[Event], object]] = []
+        self.subscriptions: list[_Queue] = []
+
+    def publish(self, event: Event) -> None:
+        for sink in self.sinks:
+            try:
+                sink(event)
+            except Exception:
+                # A broken log handler is the user's to mend; supervision goes on without it.
+                log.exception("an event sink failed on %r", type(event).__name__)
+        for queue in self.subscriptions:
+            queue.put(event)
+
+    def close(self) -> None:
+        for queue in self.subscriptions:
+            queue.end()
+
+
+class _Queue:
+    """What the bus holds of a subscription; the reader's end may be dropped at any time."""
+
+    __slots__ = ("capacity", "dropped", "ended", "items", "kinds", "path", "signal")
+
+    def __init__(self, kinds: tuple[type[Event], ...], path: str, capacity: int) -> None:
+        self.kinds = kinds
+        self.path = path
+        self.capacity = capacity
+        self.items: deque[Event] = deque()
+        self.dropped = 0
+        self.ended = False
+        self.signal: Signal | None = None
+
+    def put(self, event: Event) -> None:
+        if self.kinds and not isinstance(event, self.kinds):
+            return
+        if self.path and not _below(event.path, self.path):
+            return
+        if len(self.items) >= self.capacity:
+            self.dropped += 1
+            return
+        if self.dropped:
+            self.items.append(Dropped(event.at, event.path, self.dropped))
+            self.dropped = 0
+        self.items.append(event)
+        if self.signal is not None:
+            self.signal.set()
+
+    def end(self) -> None:
+        self.ended = True
+        if self.signal is not None:
+            self.signal.set()
+
+
+def _below(path: str, ancestor: str) -> bool:
+    return path == ancestor or path.startswith(ancestor + "/")
+
+
+class Subscription(AsyncIterator[Event]):
+    """An async iterator over a tree's events, from when it was made until the tree is over.
+
+    It holds at most ``capacity`` events. When the reader falls further behind, the newest are
+    dropped, and a :class:`~supervisor.Dropped` event tells how many as soon as there is room.
+    One task reads it. ``close()``, leaving it as a context manager, or dropping it ends it.
+    """
+
+    def __init__(
+        self, bus: Bus, kinds: tuple[type[Event], ...], path: str, capacity: int
+    ) -> None:
+        if capacity < 1:
+            raise ValueError(f"capacity must be at least 1, not {capacity!r}")
+        self._bus = bus
+        self._queue = _Queue(kinds, path, capacity)
+        self._run = 0
+        bus.subscriptions.append(self._queue)
+
+    def close(self) -> None:
+        """End the subscription; what was not read is discarded."""
+        self._queue.ended = True
+        self._queue.items.clear()
+        if self._queue in self._bus.subscriptions:
+            self._bus.subscriptions.remove(self._queue)
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def __aiter__(self) -> Subscription:
+        return self
+
+    async def __anext__(self) -> Event:
+        queue = self._queue
+        self._run += 1
+        if self._run % FAIRNESS == 0:
+            await checkpoint()
+        while not queue.items:
+            if queue.dropped:
+                count, queue.dropped = queue.dropped, 0
+                return Dropped(0.0, "", count)
+            if queue.ended:
+                raise StopAsyncIteration
+            queue.signal = Signal()
+            try:
+                await queue.signal.wait()
+            finally:
+                queue.signal = None
+        return queue.items.popleft()

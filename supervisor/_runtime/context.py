@@ -1,0 +1,64 @@
+"""The running child, and the running tree, found from wherever the caller stands."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from anyio.lowlevel import RunVar
+
+from supervisor._errors import NoTree
+
+if TYPE_CHECKING:
+    from supervisor._runtime.life import CurrentChild
+    from supervisor._runtime.handle import Tree
+
+current_life: ContextVar[CurrentChild | None] = ContextVar("supervisor life", default=None)
+_open: RunVar[list[Tree]] = RunVar("supervisor trees")
+
+
+def current_child() -> CurrentChild:
+    """The child that the caller runs in, as the child sees itself.
+
+    It is found through the context, so also in tasks and worker threads that the child started.
+
+    Raises:
+        NoTree: the caller does not run inside a child.
+    """
+    life = current_life.get()
+    if life is None:
+        raise NoTree("not inside a supervised child; pass what you need as an argument")
+    return life
+
+
+def current_tree() -> Tree:
+    """The tree that the caller runs in, or else the only tree open in this event loop.
+
+    Raises:
+        NoTree: there is none, or there are several.
+    """
+    life = current_life.get()
+    if life is not None:
+        return life.tree
+    trees = _open.get([])
+    if len(trees) == 1:
+        return trees[0]
+    if not trees:
+        raise NoTree("no tree is open in this event loop; open one with open_supervisor()")
+    raise NoTree(f"{len(trees)} trees are open in this event loop; pass the one that you mean")
+
+
+def current_path_and_life() -> tuple[str, int] | None:
+    """Path and life of the running child, for log records; ``None`` outside one."""
+    life = current_life.get()
+    return None if life is None else (life.path, life.life)
+
+
+def opened(tree: Tree) -> None:
+    """Make the tree known in this event loop."""
+    trees = _open.get([])
+    _open.set([*trees, tree])
+
+
+def closed(tree: Tree) -> None:
+    _open.set([other for other in _open.get([]) if other is not tree])

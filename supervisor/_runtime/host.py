@@ -1,0 +1,191 @@
+"""Open a tree in the caller's task: as a context manager, or inside his own task group."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import TypedDict
+
+import anyio
+from anyio.abc import TaskStatus
+from typing_extensions import Unpack
+
+from supervisor._core.child import AT_REST
+from supervisor._errors import TreeInvalid
+from supervisor._record.log import log_events
+from supervisor._runtime.context import closed, opened
+from supervisor._runtime.handle import Child, Tree
+from supervisor._runtime.tree import Runtime
+from supervisor._spec.policy import Intensity
+from supervisor._spec.tree import Spec, Supervisor
+from supervisor._spec.validate import check
+from supervisor._words import AutoShutdown, Boot, Strategy
+
+log = logging.getLogger("supervisor")
+
+
+class TreeOptions(TypedDict, total=False):
+    """What :func:`open_supervisor` takes to declare a tree on the spot; see
+    :class:`~supervisor.Supervisor` for each."""
+
+    name: str
+    children: Sequence[Spec]
+    strategy: Strategy
+    intensity: Intensity | None
+    auto_shutdown: AutoShutdown
+    boot: Boot
+    max_children: int | None
+
+
+class open_supervisor(AbstractAsyncContextManager[Tree]):  # noqa: N801 - used as a function
+    """Run a tree for the duration of a block: a task group that heals.
+
+    Entering waits until the declared children have been started in order. Leaving waits for the
+    children that can end (transient and temporary ones of the root), then stops the others in
+    reverse; an exception in the block, or cancellation from outside, stops all at once begun and in
+    order, and is raised again afterwards. The block is cancelled when the tree fails.
+
+    Args:
+        tree: the declared tree; without it, an empty one made from the options.
+        stop_within: seconds that the whole stop may take; what is left then is stuck.
+        options: ``Supervisor``'s options, ``name="supervisor"`` by default.
+
+    Raises:
+        TreeInvalid: the declaration is wrong; nothing was started.
+        TreeFailed: on leaving, or on entering a strict boot: the tree could not be kept up.
+    """
+
+    def __init__(
+        self,
+        tree: Supervisor | None = None,
+        *,
+        stop_within: float = 25,
+        **options: Unpack[TreeOptions],
+    ) -> None:
+        if tree is None:
+            tree = Supervisor(**{"name": "supervisor", **options})
+        elif options:
+            raise TypeError("give either a declared tree or the options of a new one, not both")
+        if not stop_within > 0:
+            raise ValueError(f"stop_within must be greater than 0 seconds, not {stop_within!r}")
+        refuse_invalid(tree)
+        self._spec = tree
+        self._stop_within = stop_within
+
+    async def __aenter__(self) -> Tree:
+        self._runtime = Runtime(self._spec, self._stop_within)
+        self._runtime.bus.sinks.append(log_events(log))
+        self._tree = Tree(self._runtime)
+        self._host = anyio.create_task_group()
+        await self._host.__aenter__()
+        opened(self._tree)
+        self._host.start_soon(self._keep)
+        try:
+            await self._runtime.booted.wait()
+            await anyio.lowlevel.checkpoint()
+        except BaseException as exc:
+            await self._leave(exc)
+            raise
+        if self._failure is not None:
+            await self._leave(None)
+        return self._tree
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        if exc is None:
+            try:
+                await self._wait_for_those_that_end()
+            except BaseException as interrupt:
+                if await self._leave(interrupt):
+                    return None
+                raise
+        return await self._leave(exc)
+
+    async def _keep(self) -> None:
+        await self._runtime.keep()
+        if self._failure is not None:
+            self._host.cancel_scope.cancel("the tree failed")
+
+    @property
+    def _failure(self) -> BaseException | None:
+        outcome = self._runtime.outcome
+        return None if outcome is None else outcome.error
+
+    async def _leave(self, exc: BaseException | None) -> bool:
+        """Stop the tree and wait for its end; whether ``exc`` was no more than our own signal."""
+        cancelled = isinstance(exc, anyio.get_cancelled_exc_class())
+        self._runtime.stop("its block was left" if exc is None else _cut_short(exc, cancelled))
+        try:
+            # An ordinary exception is kept out of the host group, which would wrap it in one.
+            passed = exc if cancelled else None
+            swallowed = await self._host.__aexit__(
+                type(passed) if passed else None, passed, passed.__traceback__ if passed else None
+            )
+        finally:
+            closed(self._tree)
+        return self._raise_failure(exc, ours=cancelled and bool(swallowed))
+
+    def _raise_failure(self, exc: BaseException | None, *, ours: bool) -> bool:
+        failure = self._failure
+        if failure is None:
+            return ours
+        if exc is None or ours or isinstance(exc, anyio.get_cancelled_exc_class()):
+            if exc is not None and not ours:
+                return False  # somebody outside wants us to be cancelled: that has to go on
+            raise failure from None
+        raise BaseExceptionGroup("the block and its tree failed", [exc, failure])
+
+    async def _wait_for_those_that_end(self) -> None:
+        root, tree = self._runtime.root, self._tree
+        for state in list(root.node.children.values()):
+            while state.spec.restart != "permanent" and not root.node.closing:
+                if state.removed or (not state.alive and state.holds_any(AT_REST)):
+                    break
+                await Child(tree, root, state).wait()
+
+
+def _cut_short(exc: BaseException, cancelled: bool) -> str:
+    return "cancelled from outside" if cancelled else f"its block raised {type(exc).__name__}"
+
+
+def refuse_invalid(tree: Supervisor) -> None:
+    """Raise the errors of a declaration, all at once; log its warnings."""
+    problems = check(tree)
+    errors = [problem for problem in problems if problem.level == "error"]
+    if errors:
+        raise TreeInvalid(errors)
+    for problem in problems:
+        log.warning("%s", problem)
+
+
+async def serve(
+    tree: Supervisor,
+    *,
+    stop_within: float = 25,
+    task_status: TaskStatus[Tree] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run a tree inside your own task group until it has stopped.
+
+    With ``await task_group.start(serve, tree)`` you get the running :class:`Tree` once its children
+    have been started. Cancelling it stops the tree in order.
+
+    Args:
+        tree: the declared tree.
+        stop_within: seconds that the whole stop may take.
+        task_status: anyio's; given the running tree.
+
+    Raises:
+        TreeInvalid: the declaration is wrong; nothing was started.
+        TreeFailed: the tree could not be kept up.
+    """
+    async with open_supervisor(tree, stop_within=stop_within) as running:
+        task_status.started(running)
+        await running.wait_stopped()
+
+

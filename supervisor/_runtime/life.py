@@ -1,0 +1,180 @@
+"""One life of a child: the task that calls the user's code, and what that code may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio.abc import TaskStatus
+
+from supervisor._core.child import ChildState
+from supervisor._core.effects import Exited, MarkedHealthy, ReportedReady
+from supervisor._errors import Decline
+from supervisor._runtime.clock import now
+from supervisor._runtime.context import current_life
+from supervisor._spec.tree import Resource
+from supervisor._words import Outcome
+
+if TYPE_CHECKING:
+    from supervisor._runtime.handle import Tree
+    from supervisor._runtime.tree import LiveNode
+
+RETURNED = Outcome("returned")
+CANCELLED = Outcome("cancelled")
+
+
+class CurrentChild(TaskStatus[Any]):
+    """A running child as it sees itself; :func:`current_child` finds it.
+
+    ``path`` and ``life`` say who it is, ``tree`` is the tree that it runs in.
+    """
+
+    __slots__ = ("_cancelled", "_handle", "_node", "_state", "_stopping", "life", "value")
+
+    def __init__(self, node: LiveNode, state: ChildState) -> None:
+        self._node = node
+        self._state = state
+        self._handle: anyio.TaskHandle[None] | None = None
+        self._cancelled = False
+        self._stopping: anyio.Event | None = None
+        self.life = state.life
+        self.value: Any = None
+
+    def __repr__(self) -> str:
+        return f"<{self.path} life {self.life}>"
+
+    @property
+    def path(self) -> str:
+        """The names from the root of the tree down to this child, joined by ``/``."""
+        return self._state.path
+
+    @property
+    def tree(self) -> Tree:
+        """The tree that the child runs in."""
+        return self._node.tree.face
+
+    @property
+    def stopping(self) -> anyio.Event:
+        """Set when the child is asked to end by itself, ``Stop.grace`` seconds before it is
+        cancelled. Without grace it is never set."""
+        if self._stopping is None:
+            self._stopping = anyio.Event()
+            if self._state.asked and self._is_current:
+                self._stopping.set()
+        return self._stopping
+
+    @property
+    def _is_current(self) -> bool:
+        return self._state.life == self.life
+
+    def heartbeat(self) -> None:
+        """Tell that the life is not stuck. Costs one write; ``every`` does it at each turn."""
+        if self._is_current:
+            self._state.beat = now()
+
+    def mark_healthy(self) -> None:
+        """Tell that the life works: its next restart begins a new series of delays, and a probe
+        has proved itself."""
+        if self._is_current and self._state.up:
+            self._node.tree.feed(self._node, MarkedHealthy(self._state))
+
+    def started(self, value: Any = None) -> None:
+        """anyio's ``task_status.started``: the life is ready, ``value`` is its start value.
+
+        Raises:
+            RuntimeError: it was called before in this life.
+        """
+        state = self._state
+        if self._is_current and state.state != "starting" and state.up:
+            raise RuntimeError(f"{self.path} called started() twice in one life")
+        self.value = value
+        self._node.tree.feed(self._node, ReportedReady(state, self.life))
+
+    def _notify(self) -> None:
+        if self._stopping is not None:
+            self._stopping.set()
+
+    def _cancel(self) -> None:
+        self._cancelled = True
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _stack(self) -> str:
+        """Where the life is now, innermost last, without the frames that are ours."""
+        return "" if self._handle is None else "".join(_frames(self._handle.coro))
+
+
+async def live(life: CurrentChild) -> None:
+    """Run the life, and tell the machine how it ended. Nothing but our own cancellation leaves."""
+    current_life.set(life)
+    try:
+        if not life._cancelled:
+            await _call(life)
+    except BaseException as exc:
+        # The outcome must not become a local here: it would make a cycle with the traceback.
+        if _ended(life, _outcome(life, exc)) is CANCELLED:
+            raise
+    else:
+        _ended(life, CANCELLED if life._cancelled else RETURNED)
+
+
+def _ended(life: CurrentChild, outcome: Outcome) -> Outcome:
+    life._node.tree.feed(life._node, Exited(life._state, life.life, outcome))
+    return outcome
+
+
+async def _call(life: CurrentChild) -> None:
+    spec = life._state.spec
+    args, kwargs = life._node.arguments(spec)
+    if isinstance(spec, Resource):
+        async with spec.factory(*args, **kwargs) as value:
+            life.started(value)
+            await anyio.sleep_forever()
+    elif life._state.reports:
+        await spec.run(*args, task_status=life, **kwargs)  # type: ignore[union-attr]
+    else:
+        await spec.run(*args, **kwargs)  # type: ignore[union-attr]
+
+
+def _outcome(life: CurrentChild, exc: BaseException) -> Outcome:
+    """Whose cancellation it is, is decided by our own scope, not by the exception's type: one that
+    we did not ask for is the child's own failure."""
+    cancelled = anyio.get_cancelled_exc_class()
+    if isinstance(exc, cancelled):
+        return CANCELLED if life._cancelled or life._node.tree.aborting else Outcome("cancelled")
+    if isinstance(exc, BaseExceptionGroup):
+        rest = exc.split(cancelled)[1]
+        if rest is None:
+            return CANCELLED if life._cancelled else Outcome("cancelled")
+        exc = rest
+    if _declines(exc) and not (life._state.reports and life._state.state != "starting"):
+        return Outcome("declined", reason=_reason(exc))
+    return Outcome("crashed", exc)
+
+
+def _declines(exc: BaseException) -> bool:
+    if isinstance(exc, BaseExceptionGroup):
+        return all(map(_declines, exc.exceptions))
+    return isinstance(exc, Decline)
+
+
+def _reason(exc: BaseException) -> str:
+    if isinstance(exc, BaseExceptionGroup):
+        return _reason(exc.exceptions[0])
+    return exc.reason if isinstance(exc, Decline) else ""
+
+
+def _frames(coro: Any) -> Iterator[str]:
+    while coro is not None:
+        frame = getattr(coro, "cr_frame", None) or getattr(coro, "ag_frame", None)
+        frame = frame or getattr(coro, "gi_frame", None)
+        if frame is not None and frame.f_code not in (live.__code__, _call.__code__):
+            code = frame.f_code
+            yield f'  File "{code.co_filename}", line {frame.f_lineno}, in {code.co_name}\n'
+        coro = (
+            getattr(coro, "cr_await", None)
+            or getattr(coro, "ag_await", None)
+            or getattr(coro, "gi_yieldfrom", None)
+        )
+

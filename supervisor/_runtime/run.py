@@ -1,0 +1,218 @@
+"""Own a process: signals, the total deadline of the stop, and the exit code."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from queue import Empty, SimpleQueue
+from typing import Any, Final, Literal, TypeAlias
+
+import anyio
+from anyio import from_thread
+from anyio.lowlevel import EventLoopToken, current_token
+
+from supervisor._errors import TreeFailed
+from supervisor._happenings import Event, StopBegun
+from supervisor._record.prose import account
+from supervisor._runtime.handle import Tree
+from supervisor._runtime.host import open_supervisor, refuse_invalid
+from supervisor._spec.tree import Supervisor
+
+Backend: TypeAlias = Literal["asyncio", "trio"]
+Watch: TypeAlias = Callable[[Tree], Awaitable[None]]
+
+STOPPED: Final = 0
+ESCALATED: Final = 1
+STUCK: Final = 70
+
+AT_ONCE: Final = 1.0
+"""Seconds that everything has to end after a second signal."""
+
+GRACE: Final = 0.5
+"""Seconds that the event loop has after the total deadline to notice it itself."""
+
+log = logging.getLogger("supervisor")
+
+
+def run(
+    tree: Supervisor,
+    *,
+    backend: Backend = "asyncio",
+    uvloop: bool = False,
+    stop_within: float = 25,
+) -> None:
+    """Run a tree as the program that it is, until it has stopped.
+
+    Owns the process: the first SIGINT or SIGTERM stops the tree in order, the second at once. If
+    nothing is set up to handle log records, they go to standard error as lines for a person.
+    Returns when the tree has stopped, and leaves the process otherwise: with exit code 1 when the
+    tree failed, after one account of why on standard error; with 70 when something was stuck at the
+    deadline, after its stack.
+
+    Args:
+        tree: the declared tree.
+        backend: ``asyncio`` or ``trio``.
+        uvloop: whether asyncio runs on uvloop, which has to be installed.
+        stop_within: seconds that the whole stop may take.
+
+    Raises:
+        TreeInvalid: the declaration is wrong; nothing was started.
+        SystemExit: with code 1, or with a child's own code if it raised SystemExit.
+    """
+    code = run_tree(tree, backend=backend, uvloop=uvloop, stop_within=stop_within)
+    if code:
+        raise SystemExit(code)
+
+
+def run_tree(
+    tree: Supervisor,
+    *,
+    backend: Backend = "asyncio",
+    uvloop: bool = False,
+    stop_within: float = 25,
+    watch: Watch | None = None,
+) -> int:
+    """:func:`run`, with the exit code as its result, and something that watches the tree."""
+    refuse_invalid(tree)
+    _log_somewhere()
+    options = {"use_uvloop": True} if uvloop and backend == "asyncio" else {}
+    warden = _Warden(stop_within)
+    with warden:
+        try:
+            anyio.run(
+                _main, tree, stop_within, warden, watch, backend=backend, backend_options=options
+            )
+        except TreeFailed as failure:
+            print(account(failure), file=sys.stderr, flush=True)
+            return ESCALATED
+    return STOPPED
+
+
+async def _main(
+    tree: Supervisor, stop_within: float, warden: _Warden, watch: Watch | None
+) -> None:
+    async with open_supervisor(tree, stop_within=stop_within) as running:
+        warden.guard(running, current_token())
+        if watch is None:
+            await running.wait_stopped()
+            return
+        async with anyio.create_task_group() as helpers:
+            helpers.start_soon(watch, running)
+            await running.wait_stopped()
+            helpers.cancel_scope.cancel()
+
+
+def _log_somewhere() -> None:
+    from supervisor._record.log import LineFormatter
+
+    if logging.getLogger().handlers or log.handlers:
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(LineFormatter())
+    log.addHandler(handler)
+    if log.level == logging.NOTSET:
+        log.setLevel(logging.INFO)
+
+
+class _Warden:
+    """A thread that sleeps until a signal comes or the tree begins to stop, and then sees to it
+    that the process ends in time, even when the event loop is blocked.
+
+    The handler only puts a word into a queue, which may be done in the middle of anything.
+    """
+
+    def __init__(self, stop_within: float) -> None:
+        self._stop_within = stop_within
+        self._queue: SimpleQueue[str] = SimpleQueue()
+        self._running: tuple[Tree, EventLoopToken] | None = None
+        self._thread = threading.Thread(target=self._watch, name="supervisor warden", daemon=True)
+
+    def __enter__(self) -> None:
+        self._signals = _handled(self._queue)
+        self._signals.__enter__()
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._queue.put("over")
+        self._thread.join()
+        self._signals.__exit__(None, None, None)
+
+    def guard(self, tree: Tree, token: EventLoopToken) -> None:
+        self._running = (tree, token)
+        tree._runtime.bus.sinks.append(self._see)
+        if tree._runtime.root.node.closing:
+            self._queue.put("stopping")
+
+    def _see(self, event: Event) -> None:
+        if type(event) is StopBegun and self._running and event.path == self._running[0].name:
+            self._queue.put("stopping")
+
+    def _watch(self) -> None:
+        word = self._queue.get()
+        if word == "over":
+            return
+        deadline = time.monotonic() + self._stop_within + GRACE
+        signals = 0
+        while word != "over":
+            if word == "signal":
+                signals += 1
+                self._pass_on(signals)
+                if signals > 1:
+                    deadline = min(deadline, time.monotonic() + AT_ONCE + GRACE)
+            try:
+                word = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
+            except Empty:
+                self._leave()
+
+    def _pass_on(self, signals: int) -> None:
+        if self._running is None:
+            return
+        tree, token = self._running
+
+        def stop() -> None:
+            if signals == 1:
+                tree._runtime.stop("a signal asked for it")
+            else:
+                tree._runtime.stop_at_once(AT_ONCE)
+
+        # In a thread of its own: a blocked event loop must not keep the warden from its watch.
+        threading.Thread(
+            target=lambda: from_thread.run_sync(stop, token=token), daemon=True
+        ).start()
+
+    def _leave(self) -> None:
+        print(
+            "supervisor: something did not end by the total stop deadline; leaving with exit code "
+            f"{STUCK}. Where each thread is:",
+            file=sys.stderr,
+            flush=True,
+        )
+        faulthandler.dump_traceback(all_threads=True)
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(STUCK)
+
+
+@contextmanager
+def _handled(queue: SimpleQueue[str]) -> Iterator[None]:
+    """Put a word into the queue for each SIGINT and SIGTERM, where this is the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: Any) -> None:
+        queue.put("signal")
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
