@@ -31,14 +31,15 @@ class TreeInvalid(ValueError):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-class TreeFailed(BaseExceptionGroup[BaseException]):
+class TreeFailed(ExceptionGroup[Exception]):
     """A supervisor could not keep its children up: one leaf, with notes, for each offender.
 
     The fault lies with the children named in the leaves' notes. The group is flat however deep the
     offenders sat in the tree.
     """
 
-    def derive(self, excs: Sequence[BaseException]) -> TreeFailed:
+    def derive(self, excs: Sequence[Exception]) -> TreeFailed:  # type: ignore[override]
+        """Keep the type when ``except*`` takes the group apart."""
         return TreeFailed(self.message, excs)
 
 
@@ -64,14 +65,18 @@ class HeartbeatMissed(TimeoutError):
     """The life gave no sign of life within its ``heartbeat``: it is stuck, or beats too rarely."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"no heartbeat for {seconds:g} s; call current_child().heartbeat() more often")
+        super().__init__(
+            f"no heartbeat for {seconds:g} s; call current_child().heartbeat() more often"
+        )
 
 
 class ForeignCancellation(RuntimeError):
     """The life was cancelled, but not by its supervisor: code within it let a cancellation out."""
 
     def __init__(self) -> None:
-        super().__init__("cancelled from outside the supervisor; keep cancel scopes inside the child")
+        super().__init__(
+            "cancelled from outside the supervisor; keep cancel scopes inside the child"
+        )
 
 
 class UnexpectedReturn(RuntimeError):

@@ -27,6 +27,8 @@ HoldOwner: TypeAlias = Literal[
     "standby",  # a fallback whose primary is not held
 ]
 
+Complaint: TypeAlias = Literal["quarantined", "on its fallback", "not ready", "stuck", "failed"]
+
 PRIORITIES: Final[tuple[Priority, ...]] = ("low", "medium", "high", "critical")
 """From the first to be shed to the one that may not be lost."""
 
@@ -60,7 +62,7 @@ class Reason(Struct, frozen=True):
     """One reason why a tree is not healthy: the path of its owner and what is wrong there."""
 
     path: str
-    what: Literal["quarantined", "on its fallback", "not ready", "shed", "stuck", "failed"]
+    what: Complaint
 
 
 class Condition(Struct, frozen=True):

@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any, Final
 
 from supervisor._spec.tree import Called, Spec, Supervisor
-from supervisor._words import Binding, Hold, HoldOwner, State
+from supervisor._words import Binding, Complaint, Hold, HoldOwner, Outcome, State
 
 DELAYS: Final[frozenset[HoldOwner]] = frozenset({"backoff", "quarantine"})
 """Holds that end by themselves: with one of these the child is restarting."""
@@ -87,7 +87,7 @@ class ChildState:
         self.life = 0
         self.ready_at: float | None = None
         self.holds: dict[HoldOwner, Hold] | None = None
-        self.outcome: Any = None  # of the last life that ended
+        self.outcome: Outcome | None = None  # of the last life that ended
         self.error: BaseException | None = None  # of the last life that crashed
 
         self.needs: tuple[tuple[ChildState, Binding], ...] = ()
@@ -117,7 +117,7 @@ class ChildState:
         self.beat = 0.0  # written by the life, read at the heartbeat's deadline
 
         self.unready_since: float | None = None
-        self.reason: str | None = None
+        self.reason: Complaint | None = None
         self.timer = math.inf
         self.touched = False
         self.queued = False  # waits for its place in the start order

@@ -66,13 +66,8 @@ def call_last(node: Node) -> None:
 
 
 def escalate(node: Node, child: ChildState, rule: Rule) -> Verdict:
-    """The supervisor gives up because of this child: it stops the others and fails."""
-    if child not in node.offenders:
-        node.offenders.append(child)
-    if not node.closing:
-        paths = tuple(offender.path for offender in node.offenders)
-        node.effects.append(Escalated(node.now, node.path, rule, paths))
-        begin_close(node, f"{child.name} cannot be kept up", node.stop_within)
+    """The supervisor fails because of this child: it stops the others first."""
+    give_up(node, child, rule)
     node.outcome = Outcome("crashed", failure(node, rule))
     crashes = len(child.crashes) if child.crashes else 0
     within = child.spec.quarantine.within if child.spec.quarantine else 0.0
@@ -81,9 +76,19 @@ def escalate(node: Node, child: ChildState, rule: Rule) -> Verdict:
     return Verdict("escalate", rule, attempt=child.attempt, crashes=crashes, within=within)
 
 
+def give_up(node: Node, child: ChildState, rule: Rule) -> None:
+    """Name the offender, and begin to stop."""
+    if child not in node.offenders:
+        node.offenders.append(child)
+    if not node.closing:
+        paths = tuple(offender.path for offender in node.offenders)
+        node.effects.append(Escalated(node.now, node.path, rule, paths))
+        begin_close(node, f"{child.name} cannot be kept up", node.stop_within)
+
+
 def failure(node: Node, rule: Rule) -> TreeFailed:
     """What the supervisor fails with: one leaf for each offender, flat, with notes."""
-    leaves: list[BaseException] = []
+    leaves: list[Exception] = []
     for child in node.offenders:
         error = child.error
         if child.state == "stuck":
@@ -93,6 +98,7 @@ def failure(node: Node, rule: Rule) -> TreeFailed:
         if isinstance(error, TreeFailed):
             leaves.extend(error.exceptions)
         else:
+            assert isinstance(error, Exception), "others end the tree as they are"
             _note(error, f"{child.path}, life {child.life}: {_tried(node, child, rule)}")
             leaves.append(error)
     names = ", ".join(child.path for child in node.offenders)

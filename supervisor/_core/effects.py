@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Struct
 
 from supervisor._happenings import Event
-from supervisor._words import Outcome, Reason
+from supervisor._words import Binding, Outcome, Reason
 
 if TYPE_CHECKING:
     from supervisor._core.child import ChildState
@@ -51,6 +51,14 @@ class AddChild(Struct, frozen=True):
     """The child is already in the node's table; it is to be told of, and started."""
 
     child: ChildState
+
+
+class Bind(Struct, frozen=True):
+    """A child that was added below ``child`` needs one of its elder siblings."""
+
+    child: ChildState
+    target: ChildState
+    binding: Binding
 
 
 class StartChild(Struct, frozen=True):
@@ -95,6 +103,7 @@ Input: TypeAlias = (
     | TimePassed
     | OnlyStuckLeft
     | AddChild
+    | Bind
     | StartChild
     | StopChild
     | RestartChild

@@ -31,9 +31,7 @@ def begin(node: Node, cause: ChildState, delay: float) -> None:
             node.forget(child)
         elif child.holds is None or "group" not in child.holds:
             node.hold(child, Hold("group", f"{cause.name} crashed; its group restarts"))
-    node.effects.append(
-        GroupRestarted(node.now, node.path, cause.path, _paths(members), delay)
-    )
+    node.effects.append(GroupRestarted(node.now, node.path, cause.path, _paths(members), delay))
     stop_in_order(node, members)
 
 

@@ -166,7 +166,7 @@ class Node:
         if child.primary is None:
             del self.children[child.name]
             self._release_number(child.name)
-        if child.reason is not None:
+        if child.reason is not None and not self.closing:
             child.reason = None
             self.effects.append(ReasonChanged(child.path, None))
         if child.watched:
@@ -197,4 +197,3 @@ class Node:
             numbers[1] -= 1
             if numbers[1] <= 0:
                 del self.copies[base]
-

@@ -31,7 +31,7 @@ from supervisor._core.effects import (
 from supervisor._core.node import UNREADY, Node
 from supervisor._core.timers import arm
 from supervisor._happenings import Booted, Ended, Ready, Started, StopAsked
-from supervisor._words import Hold, HoldOwner, Reason
+from supervisor._words import Complaint, Hold, HoldOwner, Reason
 
 
 WAITS: Final[frozenset[HoldOwner]] = DELAYS | {"group"}
@@ -143,7 +143,9 @@ def _switch_fallback(node: Node, child: ChildState, stand_in: ChildState) -> Non
 
 
 def _judge_condition(node: Node, child: ChildState) -> None:
-    missed = not (node.closing or child.removed or child.holds_any(AT_REST))
+    if node.closing and child.state != "stuck":
+        return  # a tree that is stopping stays in the condition that it was in
+    missed = not (child.removed or child.holds_any(AT_REST))
     if not missed or (child.state == "ready" and not child.probing):
         child.unready_since = None
     elif child.unready_since is None:
@@ -151,11 +153,11 @@ def _judge_condition(node: Node, child: ChildState) -> None:
     reason = _reason(node, child, missed)
     if reason != child.reason:
         child.reason = reason
-        told = None if reason is None else Reason(child.path, reason)  # type: ignore[arg-type]
+        told = None if reason is None else Reason(child.path, reason)
         node.effects.append(ReasonChanged(child.path, told))
 
 
-def _reason(node: Node, child: ChildState, missed: bool) -> str | None:
+def _reason(node: Node, child: ChildState, missed: bool) -> Complaint | None:
     if child.state == "stuck":
         return "stuck"
     if not missed:
@@ -245,6 +247,7 @@ def _start(node: Node, child: ChildState) -> None:
     child.asked = child.judged = child.again = False
     child.state = "starting" if child.reports else "ready"
     child.ready_at = None if child.reports else now
+    child.trial = child.trial and child.reports
     node.alive += 1
     effects = node.effects
     effects.append(Started(now, child.path, child.life, not child.reports, child.probing))

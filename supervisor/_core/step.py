@@ -11,6 +11,7 @@ from supervisor._core.close import begin_close, bound, call_last
 from supervisor._core.effects import (
     AddChild,
     Begin,
+    Bind,
     DeleteChild,
     Effect,
     Exited,
@@ -29,6 +30,7 @@ from supervisor._core.effects import (
 )
 from supervisor._core.node import Node
 from supervisor._core.order import became_ready, cancel, enqueue, settle
+from supervisor._core.table import bind
 from supervisor._core.timers import due
 from supervisor._core.verdict import became_stuck, declared_failed, exited, trusted_again
 from supervisor._errors import HeartbeatMissed, StartTimedOut
@@ -120,7 +122,7 @@ def _deadline_of_stop(node: Node, child: ChildState, now: float) -> None:
 
 
 def _only_stuck_left(node: Node, input: OnlyStuckLeft) -> None:
-    if input.child.state == "stopping":
+    if input.child.alive and input.child.state != "stuck":
         became_stuck(node, input.child)
 
 
@@ -138,6 +140,11 @@ def _hurry(node: Node, input: Hurry) -> None:
         begin_close(node, input.reason, input.by - node.now)
     bound(node, input.by)
     call_last(node)
+
+
+def _bind(node: Node, input: Bind) -> None:
+    bind(input.child, input.target, input.binding)
+    node.touch(input.child)
 
 
 def _shut_down(node: Node, input: ShutDown) -> None:
@@ -159,6 +166,7 @@ _HANDLERS: dict[type, Callable[[Node, Any], None]] = {
     TimePassed: _time_passed,
     OnlyStuckLeft: _only_stuck_left,
     AddChild: _add,
+    Bind: _bind,
     StartChild: _command(command.start),
     StopChild: _command(command.stop),
     RestartChild: _command(command.restart),

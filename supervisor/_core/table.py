@@ -9,8 +9,7 @@ from supervisor._core.node import Node
 from supervisor._errors import AlreadyPresent, AlreadyRunning, Closing, TooManyChildren
 from supervisor._spec.edges import Edge, edges_of, expand, orders_of
 from supervisor._spec.tree import Spec, Supervisor, reports_readiness
-from supervisor._words import Hold, join
-
+from supervisor._words import Binding, Hold, join
 
 
 def populate(node: Node) -> None:
@@ -72,7 +71,8 @@ def _record(node: Node, spec: Spec, name: str) -> ChildState:
 
 def _has_critical(children: Sequence[Spec]) -> bool:
     return any(
-        spec.priority == "critical" or (isinstance(spec, Supervisor) and _has_critical(spec.children))
+        spec.priority == "critical"
+        or (isinstance(spec, Supervisor) and _has_critical(spec.children))
         for spec in children
     )
 
@@ -96,16 +96,24 @@ def _connect(
 ) -> None:
     needs = edges.get(key)
     if needs:
-        child.needs = tuple((node.children[edge.target], edge.binding) for edge in needs)
-        for target, binding in child.needs:
-            if target.dependents is None:
-                target.dependents = {}
-            target.dependents[child] = binding
-        if child.critical:
-            make_critical(child)
+        for edge in needs:
+            bind(child, node.children[edge.target], edge.binding)
     after = orders.get(key)
     if after:
         child.after = tuple(node.children[name] for name in after)
+
+
+def bind(child: ChildState, target: ChildState, binding: Binding) -> None:
+    """Have the child need its elder sibling; of two edges to one sibling the stricter remains."""
+    before = target.dependents.get(child) if target.dependents else None
+    if before is None or (before == "final" and binding == "each"):
+        others = tuple(need for need in child.needs if need[0] is not target)
+        child.needs = (*others, (target, binding))
+        if target.dependents is None:
+            target.dependents = {}
+        target.dependents[child] = binding
+    if child.critical:
+        make_critical(child)
 
 
 def make_critical(child: ChildState) -> None:

@@ -78,4 +78,3 @@ def _while_ready(child: ChildState) -> float:
     if isinstance(child.spec, Called) and child.spec.heartbeat is not None:
         found = min(found, child.beat + child.spec.heartbeat)
     return found
-

@@ -12,7 +12,7 @@ from collections import deque
 
 from supervisor._core import backoff, group
 from supervisor._core.child import AT_REST, ChildState
-from supervisor._core.close import begin_close, escalate
+from supervisor._core.close import begin_close, escalate, give_up
 from supervisor._core.node import Node
 from supervisor._core.order import left_the_round
 from supervisor._errors import ForeignCancellation
@@ -81,7 +81,7 @@ def became_stuck(node: Node, child: ChildState) -> None:
 
 def is_process_level(error: BaseException | None) -> bool:
     """Whether the error concerns the process, not the child: it is not supervised away."""
-    if isinstance(error, BaseExceptionGroup):
+    if isinstance(error, ExceptionGroup):
         return any(is_process_level(leaf) for leaf in error.exceptions)
     return isinstance(error, MemoryError) or (
         error is not None and not isinstance(error, Exception)
@@ -118,7 +118,9 @@ def _is_over(child: ChildState) -> bool:
     if child.spec.restart == "temporary":
         return not child.again
     holds = child.holds or {}
-    return child.dynamic and not holds.keys().isdisjoint({"finished", "declined", "operator", "stuck"})
+    return child.dynamic and not holds.keys().isdisjoint(
+        {"finished", "declined", "operator", "stuck"}
+    )
 
 
 def _tell_unjudged(node: Node, child: ChildState, outcome: Outcome, phase: str, up: float) -> None:
@@ -188,6 +190,7 @@ def _judge(node: Node, child: ChildState, outcome: Outcome, phase: str, up: floa
 def _decline(node: Node, child: ChildState, outcome: Outcome) -> None:
     reason = outcome.reason or ""
     node.effects.append(Declined(node.now, child.path, child.life, reason))
+    child.trial = child.trial and child.dynamic  # listed ones are kept, as by OTP's ignore
     node.leave_quarantine(child)
     node.hold(child, Hold("declined", reason or "it declined to run"))
 
@@ -275,9 +278,7 @@ def _quarantine(node: Node, child: ChildState) -> Verdict:
     node.effects.append(
         Quarantined(node.now, child.path, until, seconds, counted, policy.within, child.times)
     )
-    return Verdict(
-        "quarantine", rule, seconds, until, child.attempt, counted, policy.within
-    )
+    return Verdict("quarantine", rule, seconds, until, child.attempt, counted, policy.within)
 
 
 def _back_off(node: Node, child: ChildState, seconds: float, rule: Rule) -> Verdict:
@@ -330,5 +331,5 @@ def _end_the_tree(node: Node, child: ChildState, outcome: Outcome, phase: str, u
     verdict = Verdict("escalate", "process-level")
     _tell_crash(node, child, error, phase, up, verdict, len(node.effects))
     if not node.closing:
-        escalate(node, child, "process-level")
+        give_up(node, child, "process-level")
     node.outcome = Outcome("crashed", error)

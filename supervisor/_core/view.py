@@ -7,7 +7,7 @@ from typing import Literal
 
 from supervisor._core.child import ChildState
 from supervisor._core.node import Node
-from supervisor._core.order import passed
+from supervisor._core.order import everyone, passed
 from supervisor._spec.tree import Resource
 from supervisor._views import ChildView
 from supervisor._words import State
@@ -69,6 +69,15 @@ def waits_for(node: Node, child: ChildState) -> Iterator[ChildState]:
             yield child.fallback
         if child.queued and node.queue and node.queue[0][1] is not child:
             yield node.queue[0][1]
+
+
+def paths_alive(node: Node) -> Iterator[str]:
+    """The paths of all leaves that have a life."""
+    for child in everyone(node):
+        if child.inner is not None:
+            yield from paths_alive(child.inner)
+        elif child.alive:
+            yield child.path
 
 
 def _kind(child: ChildState) -> Literal["component", "resource", "supervisor"]:

@@ -43,7 +43,7 @@ class Bus:
 class _Queue:
     """What the bus holds of a subscription; the reader's end may be dropped at any time."""
 
-    __slots__ = ("capacity", "dropped", "ended", "items", "kinds", "path", "signal")
+    __slots__ = ("capacity", "dropped", "ended", "items", "kinds", "last", "path", "signal")
 
     def __init__(self, kinds: tuple[type[Event], ...], path: str, capacity: int) -> None:
         self.kinds = kinds
@@ -51,6 +51,7 @@ class _Queue:
         self.capacity = capacity
         self.items: deque[Event] = deque()
         self.dropped = 0
+        self.last: Event | None = None
         self.ended = False
         self.signal: Signal | None = None
 
@@ -61,13 +62,19 @@ class _Queue:
             return
         if len(self.items) >= self.capacity:
             self.dropped += 1
+            self.last = event
             return
         if self.dropped:
-            self.items.append(Dropped(event.at, event.path, self.dropped))
-            self.dropped = 0
+            self.items.append(self.take_dropped())
         self.items.append(event)
         if self.signal is not None:
             self.signal.set()
+
+    def take_dropped(self) -> Dropped:
+        """How many events were dropped since this was last told, with time and path of the last."""
+        count, self.dropped = self.dropped, 0
+        assert self.last is not None
+        return Dropped(self.last.at, self.last.path, count)
 
     def end(self) -> None:
         self.ended = True
@@ -87,11 +94,7 @@ class Subscription(AsyncIterator[Event]):
     One task reads it. ``close()``, leaving it as a context manager, or dropping it ends it.
     """
 
-    def __init__(
-        self, bus: Bus, kinds: tuple[type[Event], ...], path: str, capacity: int
-    ) -> None:
-        if capacity < 1:
-            raise ValueError(f"capacity must be at least 1, not {capacity!r}")
+    def __init__(self, bus: Bus, kinds: tuple[type[Event], ...], path: str, capacity: int) -> None:
         self._bus = bus
         self._queue = _Queue(kinds, path, capacity)
         self._run = 0
@@ -123,8 +126,7 @@ class Subscription(AsyncIterator[Event]):
             await checkpoint()
         while not queue.items:
             if queue.dropped:
-                count, queue.dropped = queue.dropped, 0
-                return Dropped(0.0, "", count)
+                return queue.take_dropped()
             if queue.ended:
                 raise StopAsyncIteration
             queue.signal = Signal()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from anyio import NoEventLoopError
 from anyio.lowlevel import RunVar
 
 from supervisor._errors import NoTree
@@ -40,7 +41,10 @@ def current_tree() -> Tree:
     life = current_life.get()
     if life is not None:
         return life.tree
-    trees = _open.get([])
+    try:
+        trees = _open.get([])
+    except NoEventLoopError:
+        raise NoTree("not in an event loop; call this from a task of the tree's loop") from None
     if len(trees) == 1:
         return trees[0]
     if not trees:

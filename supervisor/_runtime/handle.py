@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypedDict, TypeVar
+from typing import Any, NoReturn, TypedDict, Unpack
 
 import anyio
 from anyio.lowlevel import checkpoint
-from typing_extensions import Unpack
+
 
 from supervisor._core.child import AT_REST, ChildState
 from supervisor._core.effects import (
     AddChild,
+    Bind,
     DeleteChild,
     ReleaseChild,
     RestartChild,
@@ -20,13 +21,13 @@ from supervisor._core.effects import (
 )
 from supervisor._core.table import insert, refuse
 from supervisor._core.view import root_view, view
-from supervisor._errors import Closing, Decline, NotFound, Stuck, TreeInvalid
+from supervisor._errors import Closing, Decline, NotFound, Problem, Stuck, TreeInvalid
 from supervisor._happenings import Event
 from supervisor._record.prose import explain_lines
 from supervisor._runtime.bus import Subscription
 from supervisor._runtime.clock import now
 from supervisor._runtime.tree import LiveNode, Runtime
-from supervisor._spec.edges import edges_for
+from supervisor._spec.edges import edges_for, outer_needs
 from supervisor._spec.policy import Backoff, Quarantine, Stop
 from supervisor._spec.tree import Component, Resource, Spec, Supervisor, callable_name
 from supervisor._spec.validate import check_child
@@ -42,14 +43,11 @@ from supervisor._words import (
     Status,
 )
 
-T = TypeVar("T")
-
 
 class ChildOptions(TypedDict, total=False):
     """What :meth:`Tree.start_soon` and :meth:`Tree.start` take besides the callable's arguments;
     see :class:`~supervisor.Component` for each."""
 
-    name: str
     kwargs: Mapping[str, object]
     needs: Sequence[str] | Mapping[str, Binding]
     after: Sequence[str]
@@ -89,6 +87,7 @@ class Tree:
         self,
         fn: Callable[..., Awaitable[object]],
         *args: object,
+        name: str = "",
         under: str = "",
         **options: Unpack[ChildOptions],
     ) -> Child:
@@ -100,6 +99,7 @@ class Tree:
         Args:
             fn: an async callable.
             args: its positional arguments.
+            name: the callable's name by default.
             under: the path of the supervisor that it belongs to; the root by default.
             options: any of Component's arguments.
 
@@ -108,12 +108,13 @@ class Tree:
             Closing: the supervisor is stopping or has stopped.
             TooManyChildren: ``max_children`` are there.
         """
-        return self._spawn(under, fn, args, options, trial=False)
+        return self._spawn(under, name, fn, args, options, trial=False)
 
     async def start(
         self,
         fn: Callable[..., Awaitable[object]],
         *args: object,
+        name: str = "",
         under: str = "",
         **options: Unpack[ChildOptions],
     ) -> Any:
@@ -126,7 +127,7 @@ class Tree:
             Exception: its first start failed so. It is not kept, nothing is retried or counted.
             Decline: it declined to run.
         """
-        child = self._spawn(under, fn, args, options, trial=True)
+        child = self._spawn(under, name, fn, args, options, trial=True)
         await child._first_start()
         return child.value
 
@@ -142,6 +143,8 @@ class Tree:
         at = self._supervisor(under)
         while self._runtime.busy:
             await checkpoint()
+        if spec.copies != 1:
+            raise TreeInvalid([Problem(spec.name, "has copies", "add() it once for each")])
         refuse(at.node, spec.name)
         child = Child(self, at, self._insert(at, spec, spec.name, dynamic=False, trial=True))
         await child._first_start()
@@ -166,6 +169,7 @@ class Tree:
     def _spawn(
         self,
         under: str,
+        base: str,
         fn: Callable[..., Awaitable[object]],
         args: tuple[object, ...],
         options: ChildOptions,
@@ -173,8 +177,9 @@ class Tree:
         trial: bool,
     ) -> Child:
         at = self._supervisor(under)
-        base = options.get("name") or callable_name(fn)
-        spec = Component(fn, **{"restart": "transient", "args": args, **options, "name": base})
+        base = base or callable_name(fn)
+        options.setdefault("restart", "transient")
+        spec = Component(fn, args=args, name=base, **options)
         name = at.node.free_name(base)
         refuse(at.node, name)
         return Child(self, at, self._insert(at, spec, name, dynamic=True, trial=trial))
@@ -190,8 +195,18 @@ class Tree:
         edges, orders = edges_for(name, spec, listed)
         child = insert(node, spec, name, edges, orders)
         child.dynamic, child.trial = dynamic, trial
+        self._bind_ancestors(at, outer_needs(spec, listed))
         self._runtime.feed(at, AddChild(child))
         return child
+
+    def _bind_ancestors(self, at: LiveNode, needs: dict[str, Binding]) -> None:
+        """Place the edges to what is further up on the ancestors that have it as a sibling."""
+        while needs and at.parent is not None and at.seat is not None:
+            elders = _Listed(at.parent.node.children, before=at.seat.index)
+            for name in [name for name in needs if name in elders]:
+                target = at.parent.node.children[name]
+                self._runtime.feed(at.parent, Bind(at.seat, target, needs.pop(name)))
+            at = at.parent
 
     def _supervisor(self, path: str) -> LiveNode:
         if path in ("", self.name):
@@ -257,14 +272,19 @@ class Tree:
                 raise Closing(self.name)
             await runtime.condition_changed.wait()
 
-    def events(
-        self, *kinds: type[Event], path: str = "", capacity: int = 1000
-    ) -> Subscription:
+    def events(self, *kinds: type[Event], path: str = "", capacity: int = 1000) -> Subscription:
         """Subscribe to the events of these types (all by default) at or below ``path``.
 
         A subscription never blocks the tree; see :class:`~supervisor.Subscription` for what
         happens to one that is not read.
+
+        Raises:
+            ValueError: the capacity is less than 1.
         """
+        if capacity < 1:
+            raise ValueError(f"capacity must be at least 1, not {capacity!r}")
+        if path and path != self.name and not path.startswith(f"{self.name}/"):
+            path = f"{self.name}/{path}"
         return Subscription(self._runtime.bus, kinds, path, capacity)
 
     def snapshot(self) -> TreeView:
@@ -372,6 +392,7 @@ class Child:
             NotFound: it was deleted, or has ended for good.
             Closing: its supervisor is stopping.
         """
+        await checkpoint()
         await self._until(lambda state: state.state == "ready" and not state.leaving)
         return self.value
 
@@ -381,8 +402,9 @@ class Child:
         That is when it finished, declined, was stopped by an operator, was forgotten, or its
         supervisor has ended.
         """
+        await checkpoint()
         try:
-            await self._until(_rests)
+            await self._until(_rests, unless_at_rest=True)
         except (NotFound, Closing):
             pass
         return self.outcome or Outcome("cancelled")
@@ -447,7 +469,9 @@ class Child:
         """Wait for the first start of a child that is being added, and tell how it went."""
         state = self._last
         try:
-            await self._until(lambda s: s.state == "ready" or s.holds_any(AT_REST))
+            # Not the state, which may have changed again before we are back: the trial is over
+            # once it was ready, or has declined and is kept.
+            await self._until(lambda s: not s.trial)
         except NotFound:
             _raise(state)
         except anyio.get_cancelled_exc_class():
@@ -456,41 +480,41 @@ class Child:
                 state.trial = True
                 self._runtime.feed(self._node, StopChild(state))
             raise
-        if state.state != "ready":
-            _raise(state)
 
     async def _next_ready(self) -> None:
+        """Wait for the life that a command brings about, and tell how its start went."""
         _, state = self._at()
-        life = state.life if state.state == "down" else state.life - 1
-        condemned = state.condemned or state.state == "stopping"
+        due = state.life if state.up and not state.leaving else state.life + 1
 
-        def ready_or_failed(child: ChildState) -> bool:
+        def told(child: ChildState) -> bool:
             if child.state == "stuck":
                 raise Stuck(child.path)
-            if condemned and child.life == state_life:
+            if child.life <= due and (child.life < due or child.state == "starting"):
                 return False
-            return (child.state == "ready" and not child.leaving) or (
-                child.state == "down" and child.life > life and child.holds is not None
-            )
+            return child.life > due or child.state == "down" or not child.leaving
 
-        state_life = state.life
-        await self._until(ready_or_failed)
+        await self._until(told)
         _, state = self._at()
-        if state.state != "ready":
+        if state.life != due or state.state == "down":
             _raise(state)
 
     async def _until_down(self) -> None:
+        life = self._at()[1].life
+
         def down(child: ChildState) -> bool:
             if child.state == "stuck":
                 raise Stuck(child.path)
-            return child.state == "down"
+            # Somebody may have started it again before we are back.
+            return child.state == "down" or child.life != life
 
         try:
             await self._until(down)
         except NotFound:
             pass
 
-    async def _until(self, predicate: Callable[[ChildState], bool]) -> None:
+    async def _until(
+        self, predicate: Callable[[ChildState], bool], *, unless_at_rest: bool = False
+    ) -> None:
         while True:
             at, state = self._at()
             if predicate(state):
@@ -498,7 +522,7 @@ class Child:
             if state.removed:
                 raise NotFound(self.path)
             if at.node.finished:
-                await self._next_supervisor(at)
+                await self._next_supervisor(at, unless_at_rest=unless_at_rest)
                 continue
             signal = anyio.Event()
             at.watch(state, signal)
@@ -507,22 +531,31 @@ class Child:
             finally:
                 at.unwatch(state, signal)
 
-    async def _next_supervisor(self, at: LiveNode) -> None:
+    async def _next_supervisor(self, at: LiveNode, *, unless_at_rest: bool) -> None:
         """Wait until the child's supervisor, which has ended, has a life again."""
         if at.parent is None or at.seat is None or self._last.dynamic:
             raise Closing(self.path)
         seat = Child(self._tree, at.parent, at.seat)
-        await seat._until(lambda state: state.inner is not None)
+
+        def has_a_life(state: ChildState) -> bool:
+            return state.inner is not None or (unless_at_rest and _rests(state))
+
+        await seat._until(has_a_life, unless_at_rest=unless_at_rest)
+        if seat._at()[1].inner is None:
+            raise Closing(self.path)
 
 
 def _rests(state: ChildState) -> bool:
     return state.removed or (state.state == "down" and state.holds_any(AT_REST))
 
 
-def _raise(state: ChildState) -> None:
+def _raise(state: ChildState) -> NoReturn:
+    """Raise why the last life was not ready, or did not stay so until its starter saw it."""
     outcome: Outcome | None = state.outcome
-    if state.error is not None and (outcome is None or outcome.kind != "declined"):
-        raise state.error
+    if outcome is not None and outcome.error is not None:
+        raise outcome.error
     if outcome is not None and outcome.kind == "declined":
         raise Decline(outcome.reason or "")
-    raise NotFound(state.path)
+    if outcome is not None and outcome.kind == "returned":
+        raise RuntimeError(f"{state.path} returned without calling task_status.started()")
+    raise Refused(state.path, "was stopped before it was ready")

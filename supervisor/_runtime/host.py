@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TypedDict
+from typing import TypedDict, Unpack
 
 import anyio
 from anyio.abc import TaskStatus
-from typing_extensions import Unpack
 
-from supervisor._core.child import AT_REST
+
+from supervisor._core.child import AT_REST, ChildState
 from supervisor._errors import TreeInvalid
 from supervisor._record.log import log_events
 from supervisor._runtime.context import closed, opened
 from supervisor._runtime.handle import Child, Tree
-from supervisor._runtime.tree import Runtime
+from supervisor._runtime.tree import LiveNode, Runtime
 from supervisor._spec.policy import Intensity
 from supervisor._spec.tree import Spec, Supervisor
 from supervisor._spec.validate import check
@@ -30,8 +30,6 @@ class TreeOptions(TypedDict, total=False):
     """What :func:`open_supervisor` takes to declare a tree on the spot; see
     :class:`~supervisor.Supervisor` for each."""
 
-    name: str
-    children: Sequence[Spec]
     strategy: Strategy
     intensity: Intensity | None
     auto_shutdown: AutoShutdown
@@ -48,9 +46,11 @@ class open_supervisor(AbstractAsyncContextManager[Tree]):  # noqa: N801 - used a
     order, and is raised again afterwards. The block is cancelled when the tree fails.
 
     Args:
-        tree: the declared tree; without it, an empty one made from the options.
+        tree: the declared tree; without it, one is made from ``name``, ``children`` and options.
+        name: the root's name, if no tree is given.
+        children: its declared children, if no tree is given.
         stop_within: seconds that the whole stop may take; what is left then is stuck.
-        options: ``Supervisor``'s options, ``name="supervisor"`` by default.
+        options: any of ``Supervisor``'s options, if no tree is given.
 
     Raises:
         TreeInvalid: the declaration is wrong; nothing was started.
@@ -61,18 +61,21 @@ class open_supervisor(AbstractAsyncContextManager[Tree]):  # noqa: N801 - used a
         self,
         tree: Supervisor | None = None,
         *,
+        name: str = "supervisor",
+        children: Sequence[Spec] = (),
         stop_within: float = 25,
         **options: Unpack[TreeOptions],
     ) -> None:
         if tree is None:
-            tree = Supervisor(**{"name": "supervisor", **options})
-        elif options:
+            tree = Supervisor(name, children, **options)
+        elif options or children:
             raise TypeError("give either a declared tree or the options of a new one, not both")
         if not stop_within > 0:
             raise ValueError(f"stop_within must be greater than 0 seconds, not {stop_within!r}")
         refuse_invalid(tree)
         self._spec = tree
         self._stop_within = stop_within
+        self._on_open: Callable[[Tree], None] | None = None
 
     async def __aenter__(self) -> Tree:
         self._runtime = Runtime(self._spec, self._stop_within)
@@ -81,6 +84,8 @@ class open_supervisor(AbstractAsyncContextManager[Tree]):  # noqa: N801 - used a
         self._host = anyio.create_task_group()
         await self._host.__aenter__()
         opened(self._tree)
+        if self._on_open is not None:
+            self._on_open(self._tree)
         self._host.start_soon(self._keep)
         try:
             await self._runtime.booted.wait()
@@ -143,11 +148,19 @@ class open_supervisor(AbstractAsyncContextManager[Tree]):  # noqa: N801 - used a
 
     async def _wait_for_those_that_end(self) -> None:
         root, tree = self._runtime.root, self._tree
-        for state in list(root.node.children.values()):
-            while state.spec.restart != "permanent" and not root.node.closing:
-                if state.removed or (not state.alive and state.holds_any(AT_REST)):
-                    break
+        # Those that were waited for may have started others meanwhile.
+        while not root.node.closing and (pending := list(filter(_can_end, _children(root)))):
+            for state in pending:
                 await Child(tree, root, state).wait()
+
+
+def _children(at: LiveNode) -> Iterable[ChildState]:
+    return at.node.children.values()
+
+
+def _can_end(state: ChildState) -> bool:
+    """Whether it is one of those that end, and has not: neither finished nor stopped for good."""
+    return state.spec.restart != "permanent" and (state.alive or not state.holds_any(AT_REST))
 
 
 def _cut_short(exc: BaseException, cancelled: bool) -> str:
@@ -187,5 +200,3 @@ async def serve(
     async with open_supervisor(tree, stop_within=stop_within) as running:
         task_status.started(running)
         await running.wait_stopped()
-
-

@@ -13,7 +13,7 @@ from supervisor._core.effects import Exited, MarkedHealthy, ReportedReady
 from supervisor._errors import Decline
 from supervisor._runtime.clock import now
 from supervisor._runtime.context import current_life
-from supervisor._spec.tree import Resource
+from supervisor._spec.tree import Component, Resource
 from supervisor._words import Outcome
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class CurrentChild(TaskStatus[Any]):
     @property
     def tree(self) -> Tree:
         """The tree that the child runs in."""
-        return self._node.tree.face
+        tree: Tree = self._node.tree.face
+        return tree
 
     @property
     def stopping(self) -> anyio.Event:
@@ -102,7 +103,7 @@ class CurrentChild(TaskStatus[Any]):
 
     def _stack(self) -> str:
         """Where the life is now, innermost last, without the frames that are ours."""
-        return "" if self._handle is None else "".join(_frames(self._handle.coro))
+        return "" if self._handle is None else "\n".join(_frames(self._handle.coro))
 
 
 async def live(life: CurrentChild) -> None:
@@ -126,15 +127,16 @@ def _ended(life: CurrentChild, outcome: Outcome) -> Outcome:
 
 async def _call(life: CurrentChild) -> None:
     spec = life._state.spec
+    assert isinstance(spec, Component | Resource)
     args, kwargs = life._node.arguments(spec)
     if isinstance(spec, Resource):
         async with spec.factory(*args, **kwargs) as value:
             life.started(value)
             await anyio.sleep_forever()
     elif life._state.reports:
-        await spec.run(*args, task_status=life, **kwargs)  # type: ignore[union-attr]
+        await spec.run(*args, task_status=life, **kwargs)
     else:
-        await spec.run(*args, **kwargs)  # type: ignore[union-attr]
+        await spec.run(*args, **kwargs)
 
 
 def _outcome(life: CurrentChild, exc: BaseException) -> Outcome:
@@ -171,10 +173,9 @@ def _frames(coro: Any) -> Iterator[str]:
         frame = frame or getattr(coro, "gi_frame", None)
         if frame is not None and frame.f_code not in (live.__code__, _call.__code__):
             code = frame.f_code
-            yield f'  File "{code.co_filename}", line {frame.f_lineno}, in {code.co_name}\n'
+            yield f'  File "{code.co_filename}", line {frame.f_lineno}, in {code.co_name}'
         coro = (
             getattr(coro, "cr_await", None)
             or getattr(coro, "ag_await", None)
             or getattr(coro, "gi_yieldfrom", None)
         )
-

@@ -9,8 +9,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Literal, TypeAlias
 
@@ -18,15 +18,18 @@ import anyio
 from anyio import from_thread
 from anyio.lowlevel import EventLoopToken, current_token
 
+from supervisor._core.view import paths_alive
 from supervisor._errors import TreeFailed
 from supervisor._happenings import Event, StopBegun
+from supervisor._record.log import ContextFilter, LineFormatter
 from supervisor._record.prose import account
+from supervisor._runtime.context import current_path_and_life
 from supervisor._runtime.handle import Tree
 from supervisor._runtime.host import open_supervisor, refuse_invalid
 from supervisor._spec.tree import Supervisor
 
 Backend: TypeAlias = Literal["asyncio", "trio"]
-Watch: TypeAlias = Callable[[Tree], Awaitable[None]]
+Watch: TypeAlias = Callable[[Tree], Coroutine[Any, Any, None]]
 
 STOPPED: Final = 0
 ESCALATED: Final = 1
@@ -95,30 +98,38 @@ def run_tree(
     return STOPPED
 
 
-async def _main(
-    tree: Supervisor, stop_within: float, warden: _Warden, watch: Watch | None
-) -> None:
-    async with open_supervisor(tree, stop_within=stop_within) as running:
-        warden.guard(running, current_token())
-        if watch is None:
-            await running.wait_stopped()
-            return
-        async with anyio.create_task_group() as helpers:
-            helpers.start_soon(watch, running)
-            await running.wait_stopped()
-            helpers.cancel_scope.cancel()
+async def _main(tree: Supervisor, stop_within: float, warden: _Warden, watch: Watch | None) -> None:
+    failure: BaseException | None = None
+    async with anyio.create_task_group() as helpers:
+
+        def on_open(running: Tree) -> None:
+            warden.guard(running, current_token())
+            if watch is not None:
+                helpers.start_soon(watch, running)
+
+        host = open_supervisor(tree, stop_within=stop_within)
+        host._on_open = on_open
+        try:
+            async with host as running:
+                await running.wait_stopped()
+        except (Exception, KeyboardInterrupt, SystemExit) as exc:
+            failure = exc  # raised outside, for the task group would wrap it
+        helpers.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 def _log_somewhere() -> None:
-    from supervisor._record.log import LineFormatter
-
-    if logging.getLogger().handlers or log.handlers:
+    """Have records written to standard error, the children's own with path and life, unless
+    somebody has decided where they go."""
+    root = logging.getLogger()
+    if root.handlers or log.handlers:
         return
     handler = logging.StreamHandler()
-    handler.setFormatter(LineFormatter())
-    log.addHandler(handler)
-    if log.level == logging.NOTSET:
-        log.setLevel(logging.INFO)
+    handler.setFormatter(LineFormatter(coloured=sys.stderr.isatty()))
+    handler.addFilter(ContextFilter(current_path_and_life))
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
 
 
 class _Warden:
@@ -183,14 +194,13 @@ class _Warden:
                 tree._runtime.stop_at_once(AT_ONCE)
 
         # In a thread of its own: a blocked event loop must not keep the warden from its watch.
-        threading.Thread(
-            target=lambda: from_thread.run_sync(stop, token=token), daemon=True
-        ).start()
+        threading.Thread(target=_call, args=(stop, token), daemon=True).start()
 
     def _leave(self) -> None:
+        alive = ", ".join(paths_alive(self._running[0]._runtime.root.node)) if self._running else ""
         print(
-            "supervisor: something did not end by the total stop deadline; leaving with exit code "
-            f"{STUCK}. Where each thread is:",
+            f"supervisor: {alive or 'something'} did not end by the total stop deadline; leaving "
+            f"with exit code {STUCK}. Where each thread is:",
             file=sys.stderr,
             flush=True,
         )
@@ -198,6 +208,11 @@ class _Warden:
         logging.shutdown()
         sys.stdout.flush()
         os._exit(STUCK)
+
+
+def _call(stop: Callable[[], None], token: EventLoopToken) -> None:
+    with suppress(RuntimeError):  # the event loop has just ended
+        from_thread.run_sync(stop, token=token)
 
 
 @contextmanager

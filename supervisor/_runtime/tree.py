@@ -167,6 +167,7 @@ class Runtime:
                 self._group = None
                 self.finished.set()
                 self.booted.set()
+                self.condition_changed.set()
                 self.root.wake_all()
                 self.bus.close()
 
@@ -287,12 +288,12 @@ class Runtime:
 
     def _finish(self, at: LiveNode, effect: Finish) -> None:
         at.wake_all()
-        self._forget_reasons(at.node.path)
         if at.parent is None or at.seat is None:
             self.outcome = effect.outcome
             self._condition_is_stale = True
             self.finished.set()
         else:
+            self._forget_reasons(at.node.path)
             self.feed(at.parent, Exited(at.seat, at.seat.life, effect.outcome))
 
     def _stuck_remain(self, at: LiveNode, effect: StuckRemain) -> None:

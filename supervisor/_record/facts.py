@@ -1,0 +1,64 @@
+"""TELL: events as data: what machines store, send and search."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from types import TracebackType
+
+from msgspec import Struct
+
+from supervisor._happenings import Crashed, Event
+
+RUNTIME = "supervisor._runtime."
+
+
+def as_dict(event: Event) -> dict[str, object]:
+    """The event as JSON-able data, its name under ``event``, an error with its traceback."""
+    data: dict[str, object] = {"event": type(event).__name__, **facts(event)}
+    if isinstance(event, Crashed):
+        data["error"] = {**_error(event.error), "traceback": traceback_text(event.error)}
+    return data
+
+
+def facts(event: Event) -> dict[str, object]:
+    """The fields of the event as JSON-able data; an error is its type and its message."""
+    return {name: _jsonable(getattr(event, name)) for name in event.__struct_fields__}
+
+
+def _jsonable(value: object) -> object:
+    match value:
+        case BaseException():
+            return _error(value)
+        case Struct():
+            return {name: _jsonable(getattr(value, name)) for name in value.__struct_fields__}
+        case tuple():
+            return [_jsonable(item) for item in value]
+        case float() if not math.isfinite(value):
+            return None  # JSON has no infinity; no end is what it means
+    return value
+
+
+def _error(error: BaseException) -> dict[str, object]:
+    try:
+        message = str(error)
+    except Exception:
+        message = "(its text cannot be shown)"
+    return {"type": f"{type(error).__module__}.{type(error).__qualname__}", "message": message}
+
+
+def traceback_text(error: BaseException) -> str:
+    """The error as Python prints it, from the child's own outermost frame."""
+    return "".join(traceback.format_exception(type(error), error, own_frames(error)))
+
+
+def own_frames(error: BaseException) -> TracebackType | None:
+    """The error's traceback without its outermost frames that are ours, which say nothing."""
+    frames = error.__traceback__
+    while frames is not None and _module(frames).startswith(RUNTIME):
+        frames = frames.tb_next
+    return frames
+
+
+def _module(frames: TracebackType) -> str:
+    return str(frames.tb_frame.f_globals.get("__name__", ""))
