@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Struct
 
@@ -24,9 +24,9 @@ class Backoff(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     first: Seconds = 0.0
-    base: Positive = 1.0
+    base: Seconds = 1.0
     factor: Factor = 2.0
-    cap: Positive = 30.0
+    cap: Seconds = 30.0
     jitter: Jitter = "full"
     reset_after: Seconds = 60.0
 
@@ -65,3 +65,12 @@ class Stop(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     grace: Seconds = 0.0
     deadline: Seconds = 5.0
+
+
+POLICIES: Final[dict[str, type[Backoff | Quarantine | Intensity | Stop]]] = {
+    "backoff": Backoff,
+    "quarantine": Quarantine,
+    "intensity": Intensity,
+    "stop": Stop,
+}
+"""The policies by the names of the fields that hold them."""

@@ -7,12 +7,12 @@ import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
-from supervisor._spec.policy import Backoff, Intensity, Quarantine, Stop
+from supervisor._spec.policy import Backoff, Count, Intensity, Positive, Quarantine, Stop
 from supervisor._words import AutoShutdown, Binding, Boot, Priority, RestartType, Strategy
 
 
@@ -30,10 +30,10 @@ class Policies(Struct, frozen=True, kw_only=True):
     backoff: Backoff = Backoff()
     quarantine: Quarantine | None = Quarantine()
     stop: Stop = Stop()
-    start_timeout: float | None = None
+    start_timeout: Positive | None = None
     fallback: Component | Resource | None = None
     significant: bool = False
-    copies: int = 1
+    copies: Count = 1
 
     def __post_init__(self) -> None:
         _freeze(self, "needs", "after")
@@ -44,7 +44,7 @@ class Called(Policies, frozen=True, kw_only=True):
 
     args: Sequence[object] = ()
     kwargs: Mapping[str, object] = NO_KWARGS
-    heartbeat: float | None = None
+    heartbeat: Positive | None = None
 
     def __post_init__(self) -> None:
         _freeze(self, "needs", "after", "args")
@@ -117,7 +117,7 @@ class Branch(Policies, frozen=True, kw_only=True):
     intensity: Intensity | None = None
     auto_shutdown: AutoShutdown = "never"
     boot: Boot = "patient"
-    max_children: int | None = None
+    max_children: Annotated[int, Meta(ge=0)] | None = None
     stop: Stop = Stop(deadline=math.inf)
 
 
