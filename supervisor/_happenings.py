@@ -147,13 +147,16 @@ class Released(Event, frozen=True):
 
 class Quarantined(Event, frozen=True):
     """A child was set aside after ``crashes`` crashes within ``within`` seconds, or after its probe
-    failed: for ``open`` seconds, the ``times``-th time in a row."""
+    failed: for ``open`` seconds, the ``times``-th time in a row. ``fallback`` names what is to run
+    in its place."""
 
+    rule: Rule
     until: float
     open: float
     crashes: int
     within: float
     times: int
+    fallback: str | None = None
 
 
 class Recovered(Event, frozen=True):

@@ -77,7 +77,10 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         leaves = [one_line(leaf) for leaf in error.exceptions]
         return f"{type(error).__name__}[{'; '.join(leaves)}]"
-    text = str(error).strip().split("\n", 1)[0]
+    try:
+        text = str(error).strip().split("\n", 1)[0]
+    except Exception:  # somebody's own __str__; the tree must not fall over a line of prose
+        text = "(its text cannot be shown)"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

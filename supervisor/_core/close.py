@@ -116,7 +116,8 @@ def _tried(node: Node, child: ChildState, rule: Rule) -> str:
     quarantine = child.spec.quarantine
     crashes = len(child.crashes) if child.crashes else 0
     if rule == "critical" and quarantine is not None:
-        return f"{crashes} crashes within {quarantine.within:g} s, and it is critical"
+        times = f"{crashes} crash{'es' * (crashes != 1)}"
+        return f"{times} within {quarantine.within:g} s, and it is critical"
     return f"{child.attempt} restarts in a row"
 
 

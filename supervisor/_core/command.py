@@ -23,7 +23,7 @@ def stop(node: Node, child: ChildState) -> None:
     node.drop(child, "backoff")
     if child.holds is None or "operator" not in child.holds:
         node.tell_hold(child, Hold("operator", "stopped by an operator"))
-    if child.dynamic and not child.alive:
+    if (child.dynamic or child.trial) and not child.alive:
         node.forget(child)
 
 
@@ -32,7 +32,7 @@ def restart(node: Node, child: ChildState) -> None:
     _refuse(node, child)
     _let_go(node, child, "restarted by an operator")
     if child.alive:
-        child.condemned = child.again = True
+        child.condemned = True
         node.changed(child)
 
 
@@ -67,6 +67,7 @@ def _let_go(node: Node, child: ChildState, why: str) -> None:
         raise Stuck(child.path)
     for owner in ("operator", "finished", "declined", "stuck", "backoff", "quarantine"):
         node.tell_drop(child, owner, why)
+    child.again = child.alive
 
 
 def _refuse(node: Node, child: ChildState) -> None:

@@ -7,11 +7,9 @@ start. A group restart during a group restart merges with it. One budget event.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from supervisor._core.child import ChildState
 from supervisor._core.node import Group, Node
-from supervisor._core.order import stop_in_order
+from supervisor._core.order import members_from, stop_in_order
 from supervisor._happenings import GroupRestarted
 from supervisor._words import Hold
 
@@ -24,23 +22,13 @@ def begin(node: Node, cause: ChildState, delay: float) -> None:
     else:
         node.group.start = min(node.group.start, start)
         node.group.causes.append(cause)
-    members = list(_from(node, node.group.start))
+    members = list(members_from(node, node.group.start))
     for child in members:
         child.queued = False
-        if child.spec.restart == "temporary" and child is not cause and not child.alive:
-            node.forget(child)
-        elif child.holds is None or "group" not in child.holds:
+        if child.holds is None or "group" not in child.holds:
             node.hold(child, Hold("group", f"{cause.name} crashed; its group restarts"))
     node.effects.append(GroupRestarted(node.now, node.path, cause.path, _paths(members), delay))
     stop_in_order(node, members)
-
-
-def _from(node: Node, start: int) -> Iterator[ChildState]:
-    """The members, youngest first, without walking those before them."""
-    for child in reversed(node.children.values()):
-        if child.index < start:
-            return
-        yield child
 
 
 def _paths(members: list[ChildState]) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ class Node:
         draw: Callable[[], float],
         *,
         life: int = 1,
+        now: float = 0.0,
         stop_within: float = math.inf,
     ) -> None:
         self.spec = spec
@@ -48,10 +49,11 @@ class Node:
         self.draw = draw
         self.life = life
         self.stop_within = stop_within
-        self.now = 0.0
+        self.now = now
         self.effects: list[Effect] = []
 
         self.children: dict[str, ChildState] = {}  # by name, in order of index; no fallbacks
+        self.orphans: dict[ChildState, None] = {}  # fallbacks that have outlived their primary
         self.next_index = 0
         self.copies: dict[str, list[int]] = {}  # base name -> [last number given, how many live]
         self.alive = 0  # lives, those of fallbacks and stuck ones included
@@ -159,13 +161,18 @@ class Node:
         self.leave_quarantine(child)
         self.changed(child)
         child.removed = True
+        child.queued = False
         child.timer = math.inf
+        if child.blocker is not None and child.blocker.waiting:
+            child.blocker.waiting.pop(child, None)
         for target, _ in child.needs:
             if target.dependents is not None:
                 target.dependents.pop(child, None)
         if child.primary is None:
             del self.children[child.name]
             self._release_number(child.name)
+        else:
+            self.orphans.pop(child, None)
         if child.reason is not None and not self.closing:
             child.reason = None
             self.effects.append(ReasonChanged(child.path, None))
@@ -174,6 +181,7 @@ class Node:
         self.effects.append(Deleted(self.now, child.path))
         if child.fallback is not None:
             if child.fallback.alive:
+                self.orphans[child.fallback] = None
                 self.hold(child.fallback, Hold("standby", f"{child.name} is gone"))
             else:
                 self.forget(child.fallback)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
+from itertools import chain
 from typing import Final
 
 from supervisor._core.child import AT_REST, DELAYS, ENDED, ChildState
@@ -96,14 +97,18 @@ def _refresh(node: Node, child: ChildState) -> None:
 
 
 def _gone(child: ChildState) -> bool:
-    """Held by more than a backoff: what needs it, and sees only the final loss, goes down."""
+    """Forgotten, or held by more than a backoff: what sees only the final loss goes down."""
+    if child.removed:
+        return True
     return child.holds is not None and (len(child.holds) > 1 or "backoff" not in child.holds)
 
 
 def _stood_in_for(child: ChildState) -> bool:
     """Whether a fallback runs or is about to run in the child's place."""
     stand_in = child.fallback
-    return stand_in is not None and _wants_fallback(child) and not _gone_itself(stand_in)
+    if stand_in is None or not _wants_fallback(child):
+        return False
+    return not _gone_itself(stand_in) or _stood_in_for(stand_in)
 
 
 def _gone_itself(stand_in: ChildState) -> bool:
@@ -129,8 +134,10 @@ def _set_leaving(node: Node, child: ChildState, leaving: bool) -> None:
 def _pull(node: Node, child: ChildState, by: int) -> None:
     for target, _ in child.needs:
         target.pulling += by
-        if target.pulling == 0:
-            node.touch(target)
+        at: ChildState | None = target
+        while at is not None and target.pulling == 0:
+            node.touch(at)
+            at = at.fallback
 
 
 def _switch_fallback(node: Node, child: ChildState, stand_in: ChildState) -> None:
@@ -179,7 +186,7 @@ def _move(node: Node, child: ChildState) -> None:
     if child.removed:
         return
     if child.leaving:
-        if child.up and child.stop_turn and child.pulling == 0:
+        if child.up and child.stop_turn and _pulled(child) is None:
             ask(node, child)
     elif child.state == "down" and not child.queued and wanted(node, child):
         blocker = blocked_by(node, child)
@@ -187,8 +194,8 @@ def _move(node: Node, child: ChildState) -> None:
             _start(node, child)
         else:
             _register(blocker, child)
-            if child.waiting and passed(node, child):
-                node.wake(child)
+    if child.waiting and child.state == "down" and passed(node, child):
+        node.wake(child)  # it was passed because of what it waits for itself, not by a change of its own
 
 
 def _register(blocker: ChildState, child: ChildState) -> None:
@@ -212,9 +219,16 @@ def blocked_by(node: Node, child: ChildState) -> ChildState | None:
             return target
     if child.fallback is not None and child.fallback.alive and child.fallback.state != "stuck":
         return child.fallback
-    if child.pulling:
-        return next(_pullers(child))
-    return None
+    pulled = _pulled(child)
+    return None if pulled is None else next(_pullers(pulled))
+
+
+def _pulled(child: ChildState) -> ChildState | None:
+    """Itself, or that in whose place it serves, while dependents of it are on their way down."""
+    at: ChildState | None = child
+    while at is not None and at.pulling == 0:
+        at = at.primary
+    return at
 
 
 def _pullers(child: ChildState) -> Iterator[ChildState]:
@@ -245,6 +259,7 @@ def _start(node: Node, child: ChildState) -> None:
     child.life += 1
     child.since = child.beat = now
     child.asked = child.judged = child.again = False
+    child.trial = child.trial and child.reports
     child.state = "starting" if child.reports else "ready"
     child.ready_at = None if child.reports else now
     child.trial = child.trial and child.reports
@@ -388,13 +403,21 @@ def _release_group(node: Node) -> bool:
     if any(cause.delayed for cause in group.causes):
         return False
     node.group = None
-    members = [child for child in node.children.values() if child.index >= group.start]
+    members = list(members_from(node, group.start))
     for child in members:
         if node.drop(child, "group") is not None:
             for owner in ENDED:
                 node.drop(child, owner)
     enqueue(node, members)
     return True
+
+
+def members_from(node: Node, start: int) -> Iterator[ChildState]:
+    """The children from that index on, youngest first, without walking those before them."""
+    for child in reversed(node.children.values()):
+        if child.index < start:
+            return
+        yield child
 
 
 def left_the_round(node: Node, child: ChildState) -> None:
@@ -430,7 +453,7 @@ def _tell_end(node: Node) -> None:
 
 
 def everyone(node: Node) -> Iterator[ChildState]:
-    for child in node.children.values():
+    for child in chain(node.children.values(), node.orphans):
         at: ChildState | None = child
         while at is not None:
             yield at

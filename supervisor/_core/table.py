@@ -112,6 +112,8 @@ def bind(child: ChildState, target: ChildState, binding: Binding) -> None:
         if target.dependents is None:
             target.dependents = {}
         target.dependents[child] = binding
+        if before is None and child.leaving:
+            target.pulling += 1
     if child.critical:
         make_critical(child)
 

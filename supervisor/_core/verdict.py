@@ -34,6 +34,7 @@ WAS_TO_STOP = Verdict("none", "was to stop")
 def exited(node: Node, child: ChildState, outcome: Outcome) -> None:
     """The child's life has ended completely."""
     was_stuck, phase, up = child.state == "stuck", child.state, _up(node, child)
+    known = child.judged and outcome.error is child.error
     child.outcome = outcome
     if outcome.error is not None:
         child.error = outcome.error
@@ -41,7 +42,7 @@ def exited(node: Node, child: ChildState, outcome: Outcome) -> None:
     if is_process_level(outcome.error):
         _end_the_tree(node, child, outcome, phase, up)
     elif child.judged or child.asked or child.leaving or was_stuck:
-        _tell_unjudged(node, child, outcome, phase, up)
+        _tell_unjudged(node, child, outcome, phase, up, known)
     else:
         _judge(node, child, outcome, phase, up)
     child.condemned = child.asked = child.judged = False
@@ -54,10 +55,11 @@ def declared_failed(node: Node, child: ChildState, error: BaseException) -> None
     """The life missed a deadline: it has crashed, although it has yet to be brought down."""
     child.error = error
     phase, up, mark = child.state, _up(node, child), len(node.effects)
-    verdict = _restart(node, child, error, phase, up)
+    verdict = _failed(node, child, error, phase, up)
     _tell_crash(node, child, error, phase, up, verdict, mark)
     child.judged = child.condemned = True
     node.changed(child)
+    _conclude(node, child, verdict, clean=False)
 
 
 def trusted_again(node: Node, child: ChildState) -> None:
@@ -123,8 +125,10 @@ def _is_over(child: ChildState) -> bool:
     )
 
 
-def _tell_unjudged(node: Node, child: ChildState, outcome: Outcome, phase: str, up: float) -> None:
-    if outcome.kind == "crashed" and not (child.judged and outcome.error is child.error):
+def _tell_unjudged(
+    node: Node, child: ChildState, outcome: Outcome, phase: str, up: float, known: bool
+) -> None:
+    if outcome.kind == "crashed" and not known:
         verdict = Verdict("none", "group under way") if _in_group(child) else WAS_TO_STOP
         _tell_crash(node, child, outcome.error, phase, up, verdict, len(node.effects))
         return
@@ -140,7 +144,7 @@ def _in_group(child: ChildState) -> bool:
 
 def _end_of_its_own(node: Node, child: ChildState) -> None:
     """It returned just when it was to go down: what is finished is finished."""
-    if child.spec.restart == "transient" and child.primary is None:
+    if child.spec.restart == "transient" and child.primary is None and not child.again:
         node.hold(child, Hold("finished", "it returned"))
         _significant_ended(node, child, clean=True)
 
@@ -171,20 +175,30 @@ def _judge(node: Node, child: ChildState, outcome: Outcome, phase: str, up: floa
     if outcome.kind == "cancelled":
         error = ForeignCancellation()
         child.error = error
-    if child.spec.restart == "temporary" and child.primary is None:
-        verdict = Verdict("forget", "restart type")
-    elif error is None and child.spec.restart == "transient" and child.primary is None:
+    if error is None and child.spec.restart == "transient" and child.primary is None:
         verdict = Verdict("finish", "restart type")
         node.hold(child, Hold("finished", "it returned"))
     else:
-        verdict = _restart(node, child, error, phase, up)
+        verdict = _failed(node, child, error, phase, up)
     if error is None:
         node.effects.insert(mark, Returned(node.now, child.path, child.life, verdict))
     else:
         _tell_crash(node, child, error, phase, up, verdict, mark)
+    _conclude(node, child, verdict, clean=error is None)
+
+
+def _conclude(node: Node, child: ChildState, verdict: Verdict, *, clean: bool) -> None:
     if verdict.action in ("forget", "finish"):
         node.leave_quarantine(child)
-        _significant_ended(node, child, clean=error is None)
+        _significant_ended(node, child, clean=clean)
+
+
+def _failed(
+    node: Node, child: ChildState, error: BaseException | None, phase: str, up: float
+) -> Verdict:
+    if child.spec.restart == "temporary" and child.primary is None:
+        return Verdict("forget", "restart type")
+    return _restart(node, child, error, phase, up)
 
 
 def _decline(node: Node, child: ChildState, outcome: Outcome) -> None:
@@ -192,6 +206,7 @@ def _decline(node: Node, child: ChildState, outcome: Outcome) -> None:
     node.effects.append(Declined(node.now, child.path, child.life, reason))
     child.trial = child.trial and child.dynamic  # listed ones are kept, as by OTP's ignore
     node.leave_quarantine(child)
+    child.trial = False  # to decline is no failure: a listed child stays, and can be started
     node.hold(child, Hold("declined", reason or "it declined to run"))
 
 
@@ -271,12 +286,23 @@ def _quarantine(node: Node, child: ChildState) -> Verdict:
     child.times += 1
     seconds = backoff.open_time(policy, child.times, node.draw())
     until, counted = node.now + seconds, len(child.crashes)
-    reason = f"{counted} crashes within {policy.within:g} s"
+    reason = f"{counted} crash{'es' * (counted != 1)} within {policy.within:g} s"
     if rule == "probe failed":
         reason = "its probe failed"
+    fallback = child.spec.fallback.name if child.spec.fallback else None
     node.hold(child, Hold("quarantine", reason, until))
     node.effects.append(
-        Quarantined(node.now, child.path, until, seconds, counted, policy.within, child.times)
+        Quarantined(
+            node.now,
+            child.path,
+            rule,
+            until,
+            seconds,
+            counted,
+            policy.within,
+            child.times,
+            fallback,
+        )
     )
     return Verdict("quarantine", rule, seconds, until, child.attempt, counted, policy.within)
 

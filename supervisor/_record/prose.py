@@ -239,10 +239,11 @@ def _(event: Released, wall: Wall | None) -> str:
 @tell.register
 def _(event: Quarantined, wall: Wall | None) -> str:
     why = f"{count(event.crashes, 'crash')} within {duration(event.within)}"
-    if event.times > 1:
-        why = f"its probe failed, the {ordinal(event.times)} time in a row"
+    if event.rule == "probe failed":
+        why = f"its probe failed; the {ordinal(event.times)} quarantine in a row"
     until = f" until {clock_time(event.until, wall)}" if wall else ""
-    return f"quarantined for {duration(event.open)}{until}: {why}"
+    stand_in = f"; {event.fallback} runs in its place" if event.fallback else ""
+    return f"quarantined for {duration(event.open)}{until}: {why}{stand_in}"
 
 
 @tell.register

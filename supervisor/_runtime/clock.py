@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
+from datetime import datetime
 
 import anyio
 
@@ -17,6 +19,11 @@ draws: ContextVar[random.Random | None] = ContextVar("supervisor draws", default
 def now() -> float:
     """Seconds of the event loop's clock, which is virtual under ``supervisor.testing``."""
     return anyio.current_time()
+
+
+def wall(at: float) -> datetime:
+    """The wall-clock time of a moment of the event loop's clock, in the local time zone."""
+    return datetime.fromtimestamp(time.time() + at - now()).astimezone()
 
 
 def source_of_chance() -> random.Random:

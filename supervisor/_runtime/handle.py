@@ -25,7 +25,7 @@ from supervisor._errors import Closing, Decline, NotFound, Problem, Stuck, TreeI
 from supervisor._happenings import Event
 from supervisor._record.prose import explain_lines
 from supervisor._runtime.bus import Subscription
-from supervisor._runtime.clock import now
+from supervisor._runtime.clock import now, wall
 from supervisor._runtime.tree import LiveNode, Runtime
 from supervisor._spec.edges import edges_for, outer_needs
 from supervisor._spec.policy import Backoff, Quarantine, Stop
@@ -303,7 +303,7 @@ class Tree:
         else:
             live, state = self._find(path)
             seen = view(live.node, state)
-        return Explanation(at, seen, explain_lines(seen, at))
+        return Explanation(at, seen, explain_lines(seen, at, wall=wall))
 
 
 def _outer(at: LiveNode) -> list[Mapping[str, Spec]]:

@@ -15,6 +15,7 @@ from anyio.abc import TaskStatus
 from supervisor._core.child import AT_REST, ChildState
 from supervisor._errors import TreeInvalid
 from supervisor._record.log import log_events
+from supervisor._runtime.clock import wall
 from supervisor._runtime.context import closed, opened
 from supervisor._runtime.handle import Child, Tree
 from supervisor._runtime.tree import LiveNode, Runtime
@@ -79,7 +80,7 @@ class open_supervisor(AbstractAsyncContextManager[Tree]):  # noqa: N801 - used a
 
     async def __aenter__(self) -> Tree:
         self._runtime = Runtime(self._spec, self._stop_within)
-        self._runtime.bus.sinks.append(log_events(log))
+        self._runtime.bus.sinks.append(log_events(log, wall=wall))
         self._tree = Tree(self._runtime)
         self._host = anyio.create_task_group()
         await self._host.__aenter__()

@@ -41,6 +41,9 @@ AT_ONCE: Final = 1.0
 GRACE: Final = 0.5
 """Seconds that the event loop has after the total deadline to notice it itself."""
 
+LAST_WORDS: Final = 2.0
+"""Seconds that the process has to flush its logs before it is left with exit code 70."""
+
 log = logging.getLogger("supervisor")
 
 
@@ -56,7 +59,7 @@ def run(
     Owns the process: the first SIGINT or SIGTERM stops the tree in order, the second at once. If
     nothing is set up to handle log records, they go to standard error as lines for a person.
     Returns when the tree has stopped, and leaves the process otherwise: with exit code 1 when the
-    tree failed, after one account of why on standard error; with 70 when something was stuck at the
+    tree failed, after one account of why in the log; with 70 when something was stuck at the
     deadline, after its stack.
 
     Args:
@@ -93,7 +96,7 @@ def run_tree(
                 _main, tree, stop_within, warden, watch, backend=backend, backend_options=options
             )
         except TreeFailed as failure:
-            print(account(failure), file=sys.stderr, flush=True)
+            log.critical("%s", account(failure))
             return ESCALATED
     return STOPPED
 
@@ -197,17 +200,23 @@ class _Warden:
         threading.Thread(target=_call, args=(stop, token), daemon=True).start()
 
     def _leave(self) -> None:
-        alive = ", ".join(paths_alive(self._running[0]._runtime.root.node)) if self._running else ""
-        print(
-            f"supervisor: {alive or 'something'} did not end by the total stop deadline; leaving "
-            f"with exit code {STUCK}. Where each thread is:",
-            file=sys.stderr,
-            flush=True,
+        # What is blocked may hold the lock of a log handler, or be the reader of our standard
+        # error: neither may keep the process.
+        words = threading.Thread(target=self._last_words, daemon=True)
+        words.start()
+        words.join(LAST_WORDS)
+        os._exit(STUCK)
+
+    def _last_words(self) -> None:
+        alive = list(paths_alive(self._running[0]._runtime.root.node)) if self._running else []
+        log.critical(
+            "%s did not end by the total stop deadline; leaving with exit code %d",
+            ", ".join(alive) or "something",
+            STUCK,
         )
-        faulthandler.dump_traceback(all_threads=True)
         logging.shutdown()
         sys.stdout.flush()
-        os._exit(STUCK)
+        faulthandler.dump_traceback(all_threads=True)
 
 
 def _call(stop: Callable[[], None], token: EventLoopToken) -> None:

@@ -129,7 +129,7 @@ class Runtime:
         self.stop_within = stop_within
         self.bus = Bus()
         self.draw: Callable[[], float] = source_of_chance().random
-        node = Node(spec, spec.name, self.draw, stop_within=stop_within)
+        node = Node(spec, spec.name, self.draw, now=now(), stop_within=stop_within)
         populate(node)
         self.root = LiveNode(self, node, None, None)
         self.outcome: Outcome | None = None
@@ -249,7 +249,7 @@ class Runtime:
         life._handle = group.create_task(live(life), name=child.path, context=self._context)
 
     def _run_supervisor(self, at: LiveNode, child: ChildState, spec: Supervisor) -> None:
-        node = Node(spec, child.path, self.draw, life=child.life)
+        node = Node(spec, child.path, self.draw, life=child.life, now=now())
         populate(node)
         child.inner = node
         child.runtime = LiveNode(self, node, at, child)
