@@ -46,9 +46,9 @@ from supervisor._happenings import Stopped as Stopped
 from supervisor._happenings import StopTimedOut as StopTimedOut
 from supervisor._happenings import Verdict as Verdict
 from supervisor._runtime.bus import Subscription as Subscription
-from supervisor._runtime.clock import every as every
 from supervisor._runtime.context import current_child as current_child
 from supervisor._runtime.context import current_tree as current_tree
+from supervisor._runtime.every import every as every
 from supervisor._runtime.handle import Child as Child
 from supervisor._runtime.handle import ChildOptions as ChildOptions
 from supervisor._runtime.handle import Tree as Tree

@@ -480,6 +480,8 @@ class Child:
                 state.trial = True
                 self._runtime.feed(self._node, StopChild(state))
             raise
+        if state.dynamic and state.outcome is not None and state.outcome.kind == "declined":
+            _raise(state)
 
     async def _next_ready(self) -> None:
         """Wait for the life that a command brings about, and tell how its start went."""

@@ -1,0 +1,41 @@
+"""The trading service as a tree; tree.toml is the same as a file."""
+
+from __future__ import annotations
+
+from outside_world import outside_world
+from price_engine import price_engine
+from reporter import reporter
+from supervisor import Backoff, Component, Quarantine, Resource, Supervisor, run
+from telegram_monitor import log_only, telegram_monitor
+from web_apis import open_client
+
+outside = Resource(outside_world, name="outside", start_timeout=10)
+http = Resource(open_client, name="http")
+prices = Component(
+    price_engine,
+    args=(outside, http, ["BTCUSD", "EURUSD", "EURJPY"]),
+    name="prices",
+    priority="critical",
+    backoff=Backoff(first=1, base=2, cap=10, jitter="equal", reset_after=20),
+    quarantine=Quarantine(crashes=8, within=60),  # critical: it is not held, the tree gives up
+    start_timeout=10,
+    heartbeat=15,
+)
+telegram = Component(
+    telegram_monitor,
+    args=(outside, http, prices, "110201543:example-token", 7),
+    name="telegram",
+    priority="low",
+    backoff=Backoff(cap=5, reset_after=10),
+    quarantine=Quarantine(crashes=3, within=30, open=8, probe=3),
+    start_timeout=10,
+    fallback=Component(log_only, args=(prices,)),
+)
+
+tree = Supervisor(
+    "trading",
+    [outside, http, prices, telegram, Component(reporter, args=(prices,))],
+)
+
+if __name__ == "__main__":
+    run(tree)
