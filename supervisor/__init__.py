@@ -45,7 +45,10 @@ from supervisor._happenings import StopBegun as StopBegun
 from supervisor._happenings import Stopped as Stopped
 from supervisor._happenings import StopTimedOut as StopTimedOut
 from supervisor._happenings import Verdict as Verdict
+from supervisor._record.log import JsonFormatter as JsonFormatter
+from supervisor._record.log import LineFormatter as LineFormatter
 from supervisor._runtime.bus import Subscription as Subscription
+from supervisor._runtime.context import ContextFilter as ContextFilter
 from supervisor._runtime.context import current_child as current_child
 from supervisor._runtime.context import current_tree as current_tree
 from supervisor._runtime.every import every as every
@@ -70,7 +73,13 @@ from supervisor._spec.validate import check as check
 from supervisor._views import ChildView as ChildView
 from supervisor._views import Explanation as Explanation
 from supervisor._views import TreeView as TreeView
+from supervisor._words import Binding as Binding
 from supervisor._words import Condition as Condition
 from supervisor._words import Hold as Hold
 from supervisor._words import Outcome as Outcome
+from supervisor._words import Priority as Priority
 from supervisor._words import Reason as Reason
+from supervisor._words import RestartType as RestartType
+from supervisor._words import State as State
+from supervisor._words import Status as Status
+from supervisor._words import Strategy as Strategy

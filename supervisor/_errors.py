@@ -27,7 +27,7 @@ class TreeInvalid(ValueError):
     """The declaration is wrong, so nothing was started. ``problems`` has all of its mistakes."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(problems)
+        self.problems: tuple[Problem, ...] = tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
 
@@ -50,7 +50,7 @@ class Decline(Exception):
     """
 
     def __init__(self, reason: str = "") -> None:
-        self.reason = reason
+        self.reason: str = reason
         super().__init__(reason)
 
 
@@ -98,7 +98,7 @@ class Refused(RuntimeError):
     """The tree cannot do what the caller asked for in the state it is in. ``path`` says where."""
 
     def __init__(self, path: str, why: str) -> None:
-        self.path = path
+        self.path: str = path
         super().__init__(f"{path}: {why}")
 
 
@@ -141,7 +141,7 @@ class NotFound(LookupError):
     """No child of that path is in the tree: it was never added, was deleted, or was forgotten."""
 
     def __init__(self, path: str) -> None:
-        self.path = path
+        self.path: str = path
         super().__init__(f"no child {path!r} in the tree")
 
     def __str__(self) -> str:

@@ -116,7 +116,8 @@ class StopAsked(Event, frozen=True):
 
 
 class Stopped(Event, frozen=True):
-    """A life that was asked to end has ended, ``took`` seconds later."""
+    """A life that was asked to end has ended, ``took`` seconds later. One that raises on its way out
+    is told as :class:`Crashed` instead."""
 
     life: int
     took: float

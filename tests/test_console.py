@@ -545,4 +545,4 @@ def test_run_of_a_tree_that_gives_up_says_why_and_exits_with_1(
 
     assert process.returncode == 1
     assert process.stderr.count("Traceback") == 1
-    assert "trading/broken, life 1: 1 crashes within 60 s" in process.stderr
+    assert "trading/broken, life 1: 1 crash within 60 s" in process.stderr

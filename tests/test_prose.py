@@ -16,7 +16,7 @@ from supervisor._errors import Stuck, TreeFailed
 from supervisor._happenings import Action, Event, Rule, Verdict
 from supervisor._record import prose
 from supervisor._record.facts import as_dict, own_frames
-from supervisor._record.log import ContextFilter, JsonFormatter, LineFormatter, log_events
+from supervisor._record.log import JsonFormatter, LineFormatter, log_events
 from supervisor._record.wording import duration, innermost, ordinal, sole
 from supervisor._views import ChildView
 from supervisor._words import Condition, Hold, HoldOwner, Outcome, Reason
@@ -268,7 +268,7 @@ def test_a_line_stays_one_line_whatever_the_texts_contain() -> None:
 def test_an_error_that_cannot_be_printed_still_has_a_line() -> None:
     event = crashed(error=hostile())
 
-    assert "Hostile (its text cannot be shown); restarts in 2.1 s" in prose.line(event)
+    assert "Hostile: (its text cannot be shown); restarts in 2.1 s" in prose.line(event)
     assert "cannot be shown" in str(as_dict(event)["error"])
 
 
@@ -353,7 +353,7 @@ def test_explain_says_why_a_child_is_down_since_when_and_what_ends_it() -> None:
         f"{T} is down for 41 s, since 12:04:34; life 5",
         "  held in quarantine: 5 crashes within 60 s; for 16 s until 12:05:31",
         "  waits for trading/http",
-        "  4th automatic restart in a row",
+        "  4th automatic restart in a row is next",
         "  5 crashes within its quarantine's window",
         "  its last life that ended crashed: ConnectionError: refused",
         f"  its fallback {T}/log_only is ready for 40 s, since 12:04:35; life 1",
@@ -486,15 +486,13 @@ def test_json_log_lines_parse_and_carry_the_fields(
     assert {"time", "level", "logger", "message", "at"} <= set(data)
 
 
-def test_lines_of_user_code_carry_path_and_life(
+def test_lines_of_user_code_show_path_and_life(
     logger: logging.Logger, output: io.StringIO
 ) -> None:
-    where: list[tuple[str, int] | None] = [(T, 4), None]
-    logger.handlers[0].addFilter(ContextFilter(lambda: where.pop(0)))
     logger.handlers[0].setFormatter(LineFormatter())
 
-    logger.info("slow %s", "answer")
-    logger.info("outside")
+    logger.info("slow %s", "answer", extra={"path": T, "life": 4})
+    logger.info("outside", extra={"path": "", "life": 0})
 
     inside, outside = output.getvalue().splitlines()
     assert inside.endswith(f"INFO    {T}#4 supervisor: slow answer")
@@ -504,10 +502,9 @@ def test_lines_of_user_code_carry_path_and_life(
 def test_json_lines_of_user_code_keep_what_the_caller_adds(
     logger: logging.Logger, output: io.StringIO
 ) -> None:
-    logger.handlers[0].addFilter(ContextFilter(lambda: (T, 4)))
     logger.handlers[0].setFormatter(JsonFormatter())
 
-    logger.info("sold", extra={"order": 7, "at": NOON})
+    logger.info("sold", extra={"path": T, "life": 4, "order": 7, "at": NOON})
 
     data = json.loads(output.getvalue())
     assert (data["path"], data["life"], data["order"], data["at"]) == (T, 4, 7, str(NOON))

@@ -22,9 +22,9 @@ from msgspec.structs import asdict
 
 from supervisor._console.target import CannotRead, read
 from supervisor._errors import Problem
-from supervisor._record.log import ContextFilter, JsonFormatter, LineFormatter
+from supervisor._record.log import JsonFormatter, LineFormatter
 from supervisor._record.wording import count
-from supervisor._runtime.context import current_path_and_life
+from supervisor._runtime.context import ContextFilter
 from supervisor._runtime.run import Backend, Watch, run_tree
 from supervisor._spec.tree import Supervisor
 
@@ -209,7 +209,7 @@ def _missing(backend: Backend, uvloop: bool) -> str:
 def _log(level: str, *, as_json: bool) -> Watch | None:
     """Send all log records to the terminal or the pipe; on a terminal, answer with a live view."""
     handler, watch = _handler(as_json)
-    handler.addFilter(ContextFilter(current_path_and_life))
+    handler.addFilter(ContextFilter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     return watch
 

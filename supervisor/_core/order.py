@@ -262,7 +262,6 @@ def _start(node: Node, child: ChildState) -> None:
     child.trial = child.trial and child.reports
     child.state = "starting" if child.reports else "ready"
     child.ready_at = None if child.reports else now
-    child.trial = child.trial and child.reports
     node.alive += 1
     effects = node.effects
     effects.append(Started(now, child.path, child.life, not child.reports, child.probing))

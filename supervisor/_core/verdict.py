@@ -204,7 +204,6 @@ def _failed(
 def _decline(node: Node, child: ChildState, outcome: Outcome) -> None:
     reason = outcome.reason or ""
     node.effects.append(Declined(node.now, child.path, child.life, reason))
-    child.trial = child.trial and child.dynamic  # listed ones are kept, as by OTP's ignore
     node.leave_quarantine(child)
     child.trial = False  # to decline is no failure: a listed child stays, and can be started
     node.hold(child, Hold("declined", reason or "it declined to run"))

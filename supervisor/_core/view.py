@@ -13,8 +13,8 @@ from supervisor._views import ChildView
 from supervisor._words import State
 
 
-def view(node: Node, child: ChildState) -> ChildView:
-    """One child, with all below it."""
+def view(node: Node, child: ChildState, now: float) -> ChildView:
+    """One child at this moment, with all below it."""
     spec = child.spec
     inner: Node | None = child.inner
     return ChildView(
@@ -28,16 +28,16 @@ def view(node: Node, child: ChildState) -> ChildView:
         restart=spec.restart,
         holds=tuple(child.holds.values()) if child.holds else (),
         waits_for=tuple(other.path for other in waits_for(node, child)),
-        attempt=child.attempt,
-        crashes=len(child.crashes) if child.crashes else 0,
+        attempt=0 if _is_healthy(child, now) else child.attempt,
+        crashes=_crashes(child, now),
         probe=child.probing,
         outcome=child.outcome,
-        fallback=None if child.fallback is None else view(node, child.fallback),
-        children=() if inner is None else children(inner),
+        fallback=None if child.fallback is None else view(node, child.fallback, now),
+        children=() if inner is None else children(inner, now),
     )
 
 
-def root_view(node: Node) -> ChildView:
+def root_view(node: Node, now: float) -> ChildView:
     """The supervisor itself, as it would look to a parent."""
     return ChildView(
         path=node.path,
@@ -49,12 +49,12 @@ def root_view(node: Node) -> ChildView:
         priority=node.spec.priority,
         restart=node.spec.restart,
         outcome=node.outcome if node.finished else None,
-        children=children(node),
+        children=children(node, now),
     )
 
 
-def children(node: Node) -> tuple[ChildView, ...]:
-    return tuple(view(node, child) for child in node.children.values())
+def children(node: Node, now: float) -> tuple[ChildView, ...]:
+    return tuple(view(node, child, now) for child in node.children.values())
 
 
 def waits_for(node: Node, child: ChildState) -> Iterator[ChildState]:
@@ -69,6 +69,18 @@ def waits_for(node: Node, child: ChildState) -> Iterator[ChildState]:
             yield child.fallback
         if child.queued and node.queue and node.queue[0][1] is not child:
             yield node.queue[0][1]
+
+
+def _is_healthy(child: ChildState, now: float) -> bool:
+    """Whether the next crash would begin a new series of restarts."""
+    return child.ready_at is not None and now - child.ready_at >= child.spec.backoff.reset_after
+
+
+def _crashes(child: ChildState, now: float) -> int:
+    if child.crashes is None or child.spec.quarantine is None:
+        return 0
+    since = now - child.spec.quarantine.within
+    return sum(crash > since for crash in child.crashes)
 
 
 def paths_alive(node: Node) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""TELL: events as log records, and log records that know the child they come from."""
+"""TELL: events as log records, and log records as lines for people and for machines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from supervisor._record import prose
 from supervisor._record.facts import facts, own_frames
 from supervisor._record.wording import Wall, sole
 
-Current: TypeAlias = Callable[[], tuple[str, int] | None]
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
 
 LOGGER: Final = "supervisor"
@@ -75,24 +74,6 @@ def _exc_info(event: Event) -> ExcInfo | None:
         return None
     error = sole(event.error)
     return type(error), error, own_frames(error)
-
-
-class ContextFilter(logging.Filter):
-    """Gives every record the ``path`` and ``life`` of the child that logs it.
-
-    Put it on a handler, so that it sees the records of all loggers; before a ``QueueListener`` on
-    the ``QueueHandler``, which runs in the child's own context. Outside of children ``path`` is
-    empty and ``life`` is 0.
-    """
-
-    def __init__(self, current: Current) -> None:
-        super().__init__()
-        self.current = current
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if not hasattr(record, "path"):
-            record.path, record.life = self.current() or ("", 0)
-        return True
 
 
 class LineFormatter(logging.Formatter):

@@ -333,7 +333,8 @@ def _explain(view: ChildView, now: float, wall: Wall | None) -> Iterator[str]:
     if view.waits_for:
         yield f"  waits for {listed(view.waits_for)}"
     if view.attempt:
-        yield f"  {ordinal(view.attempt)} automatic restart in a row"
+        due = " is next" if view.state == "down" else ""
+        yield f"  {ordinal(view.attempt)} automatic restart in a row{due}"
     if view.crashes:
         yield f"  {count(view.crashes, 'crash')} within its quarantine's window"
     if view.outcome is not None:

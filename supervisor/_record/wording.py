@@ -84,11 +84,7 @@ def sole(error: BaseException) -> BaseException:
 
 def error_line(error: BaseException) -> str:
     """The error in one line of a bearable length."""
-    try:
-        text = one_line(sole(error))
-    except Exception:
-        # A foreign __str__ may raise, and the tree must not fall over a line of prose.
-        return f"{type(error).__name__} (its text cannot be shown)"
+    text = one_line(sole(error))
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,21 @@ def current_path_and_life() -> tuple[str, int] | None:
     """Path and life of the running child, for log records; ``None`` outside one."""
     life = current_life.get()
     return None if life is None else (life.path, life.life)
+
+
+class ContextFilter(logging.Filter):
+    """Gives every log record the ``path`` and ``life`` of the child that logs it.
+
+    Put it on a handler, so that it sees the records of all loggers; before a ``QueueListener`` on
+    the ``QueueHandler``, which runs in the child's own context. Outside of children ``path`` is
+    empty and ``life`` is 0.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add the two, and let the record pass."""
+        if not hasattr(record, "path"):
+            record.path, record.life = current_path_and_life() or ("", 0)
+        return True
 
 
 def opened(tree: Tree) -> None:

@@ -21,7 +21,7 @@ from supervisor._core.effects import (
 )
 from supervisor._core.table import insert, refuse
 from supervisor._core.view import root_view, view
-from supervisor._errors import Closing, Decline, NotFound, Problem, Stuck, TreeInvalid
+from supervisor._errors import Closing, Decline, NotFound, Problem, Refused, Stuck, TreeInvalid
 from supervisor._happenings import Event
 from supervisor._record.prose import explain_lines
 from supervisor._runtime.bus import Subscription
@@ -101,7 +101,7 @@ class Tree:
             args: its positional arguments.
             name: the callable's name by default.
             under: the path of the supervisor that it belongs to; the root by default.
-            options: any of Component's arguments.
+            options: any of Component's other arguments but ``significant`` and ``copies``.
 
         Raises:
             TreeInvalid: an option is wrong.
@@ -121,7 +121,7 @@ class Tree:
         """Start a child as :meth:`start_soon` does, and wait until it is ready.
 
         Returns:
-            Its start value: what it gave to ``task_status.started()``.
+            What it gave to ``task_status.started()``, its start value.
 
         Raises:
             Exception: its first start failed so. It is not kept, nothing is retried or counted.
@@ -289,7 +289,8 @@ class Tree:
 
     def snapshot(self) -> TreeView:
         """A picture of the whole tree at this moment."""
-        return TreeView(now(), self.condition, root_view(self._runtime.root.node))
+        at = now()
+        return TreeView(at, self.condition, root_view(self._runtime.root.node, at))
 
     def explain(self, path: str = "") -> Explanation:
         """Why a child, or the tree itself, is as it is: print it.
@@ -299,10 +300,10 @@ class Tree:
         """
         at = now()
         if path in ("", self.name):
-            seen = root_view(self._runtime.root.node)
+            seen = root_view(self._runtime.root.node, at)
         else:
             live, state = self._find(path)
-            seen = view(live.node, state)
+            seen = view(live.node, state, at)
         return Explanation(at, seen, explain_lines(seen, at, wall=wall))
 
 

@@ -141,11 +141,12 @@ class open_supervisor(AbstractAsyncContextManager[Tree]):  # noqa: N801 - used a
         failure = self._failure
         if failure is None:
             return ours
-        if exc is None or ours or isinstance(exc, anyio.get_cancelled_exc_class()):
-            if exc is not None and not ours:
-                return False  # somebody outside wants us to be cancelled: that has to go on
+        if isinstance(exc, anyio.get_cancelled_exc_class()) and not ours:
+            return False  # somebody outside wants us to be cancelled: that has to go on
+        own = None if ours else _without_cancellations(exc)
+        if own is None:
             raise failure from None
-        raise BaseExceptionGroup("the block and its tree failed", [exc, failure])
+        raise BaseExceptionGroup("the block and its tree failed", [own, failure])
 
     async def _wait_for_those_that_end(self) -> None:
         root, tree = self._runtime.root, self._tree
@@ -162,6 +163,14 @@ def _children(at: LiveNode) -> Iterable[ChildState]:
 def _can_end(state: ChildState) -> bool:
     """Whether it is one of those that end, and has not: neither finished nor stopped for good."""
     return state.spec.restart != "permanent" and (state.alive or not state.holds_any(AT_REST))
+
+
+def _without_cancellations(exc: BaseException | None) -> BaseException | None:
+    """What a block raised of its own, beside the cancellation by which it was told of the end: a
+    group on trio has both."""
+    if isinstance(exc, BaseExceptionGroup):
+        return exc.split(anyio.get_cancelled_exc_class())[1]
+    return exc
 
 
 def _cut_short(exc: BaseException, cancelled: bool) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.from_thread
 from anyio.abc import TaskStatus
 
 from supervisor._core.child import ChildState
@@ -32,14 +33,28 @@ class CurrentChild(TaskStatus[Any]):
 
     __slots__ = ("_cancelled", "_handle", "_node", "_state", "_stopping", "life", "value")
 
-    def __init__(self, node: LiveNode, state: ChildState) -> None:
+    life: int
+    value: Any
+    _node: LiveNode
+    _state: ChildState
+    _handle: anyio.TaskHandle[None] | None
+    _cancelled: bool
+    _stopping: anyio.Event | None
+
+    def __init__(self) -> None:
+        raise TypeError("a running child is not made by hand; current_child() finds it")
+
+    @classmethod
+    def _begin(cls, node: LiveNode, state: ChildState) -> CurrentChild:
+        self = cls.__new__(cls)
         self._node = node
         self._state = state
-        self._handle: anyio.TaskHandle[None] | None = None
+        self._handle = None
         self._cancelled = False
-        self._stopping: anyio.Event | None = None
+        self._stopping = None
         self.life = state.life
-        self.value: Any = None
+        self.value = None
+        return self
 
     def __repr__(self) -> str:
         return f"<{self.path} life {self.life}>"
@@ -70,13 +85,26 @@ class CurrentChild(TaskStatus[Any]):
         return self._state.life == self.life
 
     def heartbeat(self) -> None:
-        """Tell that the life is not stuck. Costs one write; ``every`` does it at each turn."""
+        """Tell that the life is not stuck. Costs one write; ``every`` does it at each turn.
+
+        Like :meth:`mark_healthy` it may be called in worker threads that the child started.
+        """
+        try:
+            at = now()
+        except anyio.NoEventLoopError:
+            anyio.from_thread.run_sync(self.heartbeat)
+            return
         if self._is_current:
-            self._state.beat = now()
+            self._state.beat = at
 
     def mark_healthy(self) -> None:
         """Tell that the life works: its next restart begins a new series of delays, and a probe
         has proved itself."""
+        try:
+            now()
+        except anyio.NoEventLoopError:
+            anyio.from_thread.run_sync(self.mark_healthy)
+            return
         if self._is_current and self._state.up:
             self._node.tree.feed(self._node, MarkedHealthy(self._state))
 

@@ -21,9 +21,9 @@ from anyio.lowlevel import EventLoopToken, current_token
 from supervisor._core.view import paths_alive
 from supervisor._errors import TreeFailed
 from supervisor._happenings import Event, StopBegun
-from supervisor._record.log import ContextFilter, LineFormatter
+from supervisor._record.log import LineFormatter
 from supervisor._record.prose import account
-from supervisor._runtime.context import current_path_and_life
+from supervisor._runtime.context import ContextFilter
 from supervisor._runtime.handle import Tree
 from supervisor._runtime.host import open_supervisor, refuse_invalid
 from supervisor._spec.tree import Supervisor
@@ -40,6 +40,8 @@ AT_ONCE: Final = 1.0
 
 GRACE: Final = 0.5
 """Seconds that the event loop has after the total deadline to notice it itself."""
+
+BY_SIGNAL: Final = "a signal asked for it"
 
 LAST_WORDS: Final = 2.0
 """Seconds that the process has to flush its logs before it is left with exit code 70."""
@@ -130,7 +132,7 @@ def _log_somewhere() -> None:
         return
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter(coloured=sys.stderr.isatty()))
-    handler.addFilter(ContextFilter(current_path_and_life))
+    handler.addFilter(ContextFilter())
     root.addHandler(handler)
     root.setLevel(logging.INFO)
 
@@ -145,21 +147,24 @@ class _Warden:
     def __init__(self, stop_within: float) -> None:
         self._stop_within = stop_within
         self._queue: SimpleQueue[str] = SimpleQueue()
+        self._handlers = _handled(self._queue)
+        self._signals = 0
         self._running: tuple[Tree, EventLoopToken] | None = None
         self._thread = threading.Thread(target=self._watch, name="supervisor warden", daemon=True)
 
     def __enter__(self) -> None:
-        self._signals = _handled(self._queue)
-        self._signals.__enter__()
+        self._handlers.__enter__()
         self._thread.start()
 
     def __exit__(self, *_: object) -> None:
         self._queue.put("over")
         self._thread.join()
-        self._signals.__exit__(None, None, None)
+        self._handlers.__exit__(None, None, None)
 
     def guard(self, tree: Tree, token: EventLoopToken) -> None:
         self._running = (tree, token)
+        if self._signals:  # it came before there was anything to stop
+            tree._runtime.stop(BY_SIGNAL)
         tree._runtime.bus.sinks.append(self._see)
         if tree._runtime.root.node.closing:
             self._queue.put("stopping")
@@ -173,12 +178,11 @@ class _Warden:
         if word == "over":
             return
         deadline = time.monotonic() + self._stop_within + GRACE
-        signals = 0
         while word != "over":
             if word == "signal":
-                signals += 1
-                self._pass_on(signals)
-                if signals > 1:
+                self._signals += 1
+                self._pass_on(self._signals)
+                if self._signals > 1:
                     deadline = min(deadline, time.monotonic() + AT_ONCE + GRACE)
             try:
                 word = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -192,7 +196,7 @@ class _Warden:
 
         def stop() -> None:
             if signals == 1:
-                tree._runtime.stop("a signal asked for it")
+                tree._runtime.stop(BY_SIGNAL)
             else:
                 tree._runtime.stop_at_once(AT_ONCE)
 

@@ -242,7 +242,7 @@ class Runtime:
         if isinstance(child.spec, Supervisor):
             self._run_supervisor(at, child, child.spec)
             return
-        life = CurrentChild(at, child)
+        life = CurrentChild._begin(at, child)
         child.runtime = life
         group = self._group
         assert group is not None

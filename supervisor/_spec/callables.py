@@ -5,9 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from supervisor._spec.tree import Component, Resource, takes
-from supervisor._spec.values import Wrong
+from supervisor._spec.values import Wrong, one_line, shown
+
+AWAITABLES = ("Awaitable", "Coroutine", "Future", "Task")
+"""A plain function whose return annotation names one of them says itself that it is to be awaited."""
 
 
 def wrong_callable(spec: Component | Resource) -> Wrong | None:
@@ -18,11 +22,13 @@ def wrong_callable(spec: Component | Resource) -> Wrong | None:
 
 
 def doubtful_callable(spec: Component | Resource) -> Wrong | None:
-    """Why the callable probably cannot be run: a plain function may return an awaitable."""
+    """Why the callable probably cannot be run or entered: a plain function may return anything."""
     if isinstance(spec, Component):
-        fn = _unwrapped(spec.run)
-        if inspect.isfunction(fn) and not inspect.iscoroutinefunction(fn):
-            return f"{_name(fn)} is not an async function", "write `async def`"
+        if not _may_be_async(spec.run):
+            return f"{_name(spec.run)} is not an async function", "write `async def`"
+    elif inspect.isgeneratorfunction(inspect.unwrap(_function(spec.factory))):
+        what = f"{_name(spec.factory)} seems to make a context manager that is not async"
+        return what, "decorate an async generator with contextlib.asynccontextmanager"
     return None
 
 
@@ -32,7 +38,7 @@ def wrong_arguments(
     """Why the callable cannot be called with these arguments, if that is certain."""
     try:
         signature = inspect.signature(fn)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except Exception:  # it has none, or somebody's own __signature__ fails
         return None
     given = dict(kwargs)
     if status and takes(fn, "task_status"):  # type: ignore[arg-type]
@@ -40,36 +46,82 @@ def wrong_arguments(
     try:
         signature.bind(*args, **given)
     except TypeError as error:
-        return f"do not fit {_name(fn)}{signature}: {error}", "pass what it takes"
+        parameters = ", ".join(map(_parameter, signature.parameters.values()))
+        return one_line(f"do not fit {_name(fn)}({parameters}): {error}"), "pass what it takes"
     return None
 
 
 def _wrong_run(run: object) -> Wrong | None:
+    if inspect.iscoroutine(run):
+        return "is a coroutine: the function has been called already", f"write {run.__name__} alone"
     if not callable(run):
-        return f"is {run!r}, which cannot be called", "write an async function"
-    fn = _unwrapped(run)
+        return f"is {shown(run)}, which cannot be called", "write an async function"
+    fn = _function(run)
     if inspect.isclass(fn):
+        if hasattr(fn, "__await__"):
+            return None
         return f"is the class {_name(fn)}", "write an async function, or an instance of it"
     if inspect.isasyncgenfunction(fn):
-        return f"{_name(fn)} is an async generator", "write an async function that does not yield"
+        return f"{_name(run)} is an async generator", "write an async function that does not yield"
     return None
 
 
 def _wrong_factory(factory: object) -> Wrong | None:
+    if not inspect.isclass(factory) and hasattr(type(factory), "__aenter__"):
+        what = "is a context manager that has been made already, and is needed anew for every life"
+        return what, "write what makes it, and what that takes as args"
+    if inspect.iscoroutine(factory):
+        what = "is a coroutine: the function has been called already"
+        return what, f"write {factory.__name__} alone"
     if not callable(factory):
-        return f"is {factory!r}, which cannot be called", "write a callable"
-    fn = _unwrapped(factory)
-    if inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):
+        return f"is {shown(factory)}, which cannot be called", "write what makes a context manager"
+    fn = _function(factory)
+    if _makes_no_manager(fn):
         advice = "decorate an async generator with contextlib.asynccontextmanager"
-        return f"{_name(fn)} does not return an async context manager", advice
+        return f"{_name(factory)} does not make an async context manager", advice
     return None
 
 
-def _unwrapped(fn: object) -> object:
+def _makes_no_manager(fn: Any) -> bool:
+    if inspect.isclass(fn):
+        plain = type(fn).__call__ is type.__call__
+        return plain and not (hasattr(fn, "__aenter__") and hasattr(fn, "__aexit__"))
+    yields = inspect.isasyncgenfunction(fn) or inspect.isgeneratorfunction(fn)
+    return yields or inspect.iscoroutinefunction(fn)
+
+
+def _may_be_async(run: object) -> bool:
+    fn = _function(run)
+    if inspect.iscoroutinefunction(run) or inspect.iscoroutinefunction(fn):
+        return True
+    if inspect.isbuiltin(fn):
+        return False
+    if not inspect.isfunction(fn) or fn.__name__ == "<lambda>":
+        return True
+    returns = str(fn.__annotations__.get("return", ""))
+    return inspect.iscoroutinefunction(inspect.unwrap(fn)) or any(
+        each in returns for each in AWAITABLES
+    )
+
+
+def _function(fn: Any) -> Any:
+    """What is called in the end: beneath partials, methods and callable objects."""
     while isinstance(fn, functools.partial):
         fn = fn.func
-    return fn
+    if inspect.ismethod(fn):
+        return fn.__func__
+    if inspect.isclass(fn) or inspect.isroutine(fn):
+        return fn
+    return type(fn).__call__
+
+
+def _parameter(parameter: inspect.Parameter) -> str:
+    # By name alone: annotations and defaults can be long, and can fail to print.
+    star = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    return star + parameter.name
 
 
 def _name(fn: object) -> str:
-    return getattr(fn, "__name__", None) or type(fn).__name__
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    return str(getattr(fn, "__name__", None) or type(fn).__name__)

@@ -22,7 +22,7 @@ from msgspec.structs import fields
 from supervisor._errors import Problem, TreeInvalid
 from supervisor._spec.environment import expanded, overridden
 from supervisor._spec.policy import POLICIES
-from supervisor._spec.tree import Component, Resource, Spec, Supervisor, callable_name
+from supervisor._spec.tree import Component, Resource, Spec, Supervisor
 from supervisor._spec.validate import check
 from supervisor._spec.values import similar
 from supervisor._words import join
@@ -165,10 +165,7 @@ class _Maker:
         found = self.imported(target, f"{where}.{kind}")
         spec = Component if kind == "run" else Resource
         given = self.given(spec, table, where, scopes)
-        if not given.get("name"):
-            given["name"] = (callable_name(found) if callable(found) else "") or attribute
-        if found is stand_in:
-            given["name"] = name
+        given["name"] = name
         return spec(found, **given)
 
     def given(self, kind: type[Struct], table: Table, path: str, scopes: list[Scope]) -> Table:

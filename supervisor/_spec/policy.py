@@ -8,10 +8,10 @@ from msgspec import Meta, Struct
 
 from supervisor._words import Jitter
 
-Seconds: TypeAlias = Annotated[float, Meta(ge=0)]
-Positive: TypeAlias = Annotated[float, Meta(gt=0)]
+Seconds: TypeAlias = Annotated[float, Meta(ge=0, extra={"unit": "seconds"})]
+Positive: TypeAlias = Annotated[float, Meta(gt=0, extra={"unit": "seconds"})]
 Factor: TypeAlias = Annotated[float, Meta(ge=1)]
-Count: TypeAlias = Annotated[int, Meta(ge=1)]
+Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 class Backoff(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

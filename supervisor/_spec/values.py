@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from functools import cache
-from typing import Any, Final
+from itertools import islice
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +17,7 @@ from msgspec.inspect import (
     FloatType,
     IntType,
     LiteralType,
+    Metadata,
     NoneType,
     Type,
     UnionType,
@@ -24,70 +27,146 @@ from msgspec.inspect import (
 UNBOUNDED: Final = frozenset({"deadline", "grace", "within", "reset_after"})
 """Fields where infinity says something: for ever, whenever, never."""
 
-Wrong = tuple[str, str]
+LONGEST: Final = 60
+"""So much of a value is shown."""
+
+KNOWN: Final = 1_000
+"""Among so many names a similar one is looked for: a large tree has too many for each mistake."""
+
+Wrong: TypeAlias = tuple[str, str]
 """What is wrong with a value, and what to write instead."""
 
 
+class Rule(Struct, frozen=True):
+    """What one field takes: its default, the test of other values, and the words for them."""
+
+    field: str
+    default: object
+    fits: Callable[[object], bool]
+    words: str
+    choices: tuple[str, ...] = ()
+
+
 @cache
-def field_types(kind: type[Struct]) -> dict[str, Any]:
-    """The types of a declaration's fields, by name."""
-    return {field.name: field.type for field in msgspec.structs.fields(kind)}
+def rules(kind: type[Struct]) -> tuple[Rule, ...]:
+    """The rules of a declaration's fields."""
+    return tuple(
+        Rule(field.name, field.default, *_rule(type_info(field.type), field.name))
+        for field in msgspec.structs.fields(kind)
+    )
 
 
 def wrong_fields(value: Struct) -> Iterator[tuple[str, Wrong]]:
     """The fields of a policy that are not what they should be."""
-    for name, kind in field_types(type(value)).items():
-        wrong = wrong_value(name, getattr(value, name), kind)
-        if wrong is not None:
-            yield name, wrong
+    for rule in rules(type(value)):
+        given = getattr(value, rule.field)
+        if given is not rule.default and not rule.fits(given):
+            yield rule.field, wrong_value(given, rule)
 
 
-def wrong_value(name: str, value: object, kind: Any) -> Wrong | None:
-    """Why a value cannot stand in a field of that name and type, if it cannot."""
+def wrong_value(value: object, rule: Rule) -> Wrong:
+    """What to say of a value that breaks the rule."""
+    what = f"is {shown(value)}"
     if isinstance(value, float) and not math.isfinite(value):
-        if math.isnan(value) or name not in UNBOUNDED:
-            return f"is {value!r}", f"write {expected(kind)}"
-    try:
-        msgspec.convert(value, kind)
-    except msgspec.ValidationError:
-        return f"is {value!r}", f"write {expected(kind)}{_meant(value, kind)}"
-    return None
+        what += ", which is not a number" if math.isnan(value) else ", which is without end"
+    return what, f"write {rule.words}{similar(value, rule.choices)}"
 
 
-def expected(kind: Any) -> str:
-    """What a field of that type takes, in words."""
-    return _words(type_info(kind))
-
-
-def similar(name: object, names: list[str]) -> str:
+def similar(name: object, names: Iterable[str]) -> str:
     """``; did you mean ...?`` where a name looks like one that there is."""
-    close = get_close_matches(str(name), names, n=1)
+    if not isinstance(name, str):
+        return ""
+    close = get_close_matches(name, islice(names, KNOWN), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def _words(info: Type) -> str:
+def shown(value: object) -> str:
+    """The value as a short line, whatever it is."""
+    if inspect.isroutine(value) or inspect.isclass(value):
+        kind = "class" if inspect.isclass(value) else "function"
+        return f"the {kind} {getattr(value, '__name__', '')}"
+    if isinstance(value, Struct) and isinstance(getattr(value, "name", None), str):
+        return f"the {type(value).__name__} {value.name!r}"  # type: ignore[attr-defined]
+    return _short(value)
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and what else a terminal would act on."""
+    return "".join(char if char.isprintable() else " " for char in " ".join(text.split()))
+
+
+def _short(value: object) -> str:
+    try:
+        text = one_line(repr(value))
+    except Exception:  # somebody's own __repr__
+        text = ""
+    if not text or " object at 0x" in text:
+        return f"an object of type {type(value).__name__}"
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def _rule(info: Type, field: str) -> tuple[Callable[[object], bool], str, tuple[str, ...]]:
+    """The test of a type's values, the words for them, and the words that it is made of."""
+    unit = ""
+    if isinstance(info, Metadata):
+        unit = (info.extra or {}).get("unit", "")
+        info = info.type
     match info:
         case FloatType():
-            return "a number" + _bounds(info)
+            return _number(info, (int, float), field), _bounded("a number", unit, info), ()
         case IntType():
-            return "a whole number" + _bounds(info)
+            return _number(info, int, field), _bounded("a whole number", unit, info), ()
         case BoolType():
-            return "true or false"
+            return (lambda value: value is True or value is False), "true or false", ()
         case LiteralType(values):
-            return "one of " + ", ".join(map(str, values))
+            choices = tuple(map(str, values))
+            return _one_of(frozenset(choices)), f"one of {', '.join(choices)}", choices
         case UnionType(types):
-            return " or ".join(_words(each) for each in types if not isinstance(each, NoneType))
-    return f"a {type(info).__name__.removesuffix('Type').lower()}"
+            return _optional(types, field)
+    return (lambda value: True), "", ()  # it has a check of its own
 
 
-def _bounds(info: FloatType | IntType) -> str:
+def _number(
+    info: FloatType | IntType, kind: Any, field: str
+) -> Callable[[object], bool]:
+    more, least = info.gt, info.ge
+    most = info.le if info.le is not None else math.inf
+
+    def fits(value: object) -> bool:
+        if not isinstance(value, kind) or isinstance(value, bool):
+            return False
+        number = _as_float(value)
+        if number == math.inf and field not in UNBOUNDED:
+            return False
+        return (more is None or number > more) and (least is None or least <= number <= most)
+
+    return fits
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def _one_of(choices: frozenset[str]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, str) and value in choices
+
+
+def _optional(
+    types: Iterable[Type], field: str
+) -> tuple[Callable[[object], bool], str, tuple[str, ...]]:
+    some = [each for each in types if not isinstance(each, NoneType)]
+    fits, words, choices = _rule(some[0], field)
+    return (lambda value: value is None or fits(value)), words, choices
+
+
+def _bounded(what: str, unit: str, info: FloatType | IntType) -> str:
+    if unit:
+        what += f" of {unit}"
     if info.gt is not None:
-        return f" greater than {info.gt:g}"
-    if info.ge is not None:
-        return f" of at least {info.ge:g}"
-    return ""
-
-
-def _meant(value: object, kind: Any) -> str:
-    info = type_info(kind)
-    return similar(value, list(map(str, info.values))) if isinstance(info, LiteralType) else ""
+        return f"{what} greater than {info.gt:g}"
+    if info.le is not None:
+        return f"{what} from {info.ge:g} to {int(info.le)}"
+    return f"{what}, {info.ge:g} or more" if info.ge is not None else what

@@ -1,0 +1,65 @@
+"""The command line: see ``python -m tests.benchmarks --help``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from tests.benchmarks.rows import ALL, BACKENDS
+from tests.benchmarks.runner import CaseFailed, measure
+from tests.benchmarks.table import as_json, table
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure and tell; 1 if a case failed. A bar that is not reached is told, not a failure."""
+    parser = _parser()
+    chosen = parser.parse_args(args)
+    absent = [name for name in chosen.backend if name != "asyncio" and find_spec(name) is None]
+    if absent:
+        parser.error(f"{', '.join(absent)} is not installed; choose others with --backend")
+    rows = [row for row in ALL if row.name in chosen.row]
+    try:
+        results = measure(rows, chosen.backend, chosen.rounds, chosen.size, _tell)
+    except CaseFailed as exc:
+        _tell(f"failed: {exc}")
+        return 1
+    sys.stdout.write(table(results) + "\n")
+    if chosen.json is not None:
+        chosen.json.write_text(json.dumps(as_json(results), indent=2) + "\n", "utf-8")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    names = [row.name for row in ALL]
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks", description="What supervision costs, beside its floors."
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
+    parser.add_argument(
+        "--row", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names)
+    )
+    parser.add_argument("--backend", nargs="+", choices=BACKENDS, default=list(BACKENDS))
+    parser.add_argument("--rounds", type=_count, default=5, metavar="N", help="5 by default")
+    parser.add_argument(
+        "--size", type=_count, metavar="N", help="children, restarts or trees, instead of the row's own"
+    )
+    return parser
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise ValueError(text)
+    return count
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""What the import costs, each time in an interpreter of its own.
+
+The floor is what would be imported in any case: the names of anyio that we use, and msgspec. Ours is
+what ``import supervisor`` takes after that, the other modules of the standard library included.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+BENEATH = """
+from time import perf_counter
+began = perf_counter()
+import anyio, msgspec
+from anyio import (
+    TASK_STATUS_IGNORED, CancelScope, Event, TaskHandle, create_task_group, current_time, from_thread,
+    get_cancelled_exc_class, open_signal_receiver, run, sleep_forever, sleep_until, to_thread,
+)
+from anyio.abc import TaskGroup, TaskStatus
+from anyio.lowlevel import EventLoopToken, RunVar, checkpoint, current_token
+from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
+"""
+OURS = "began = perf_counter()\nimport supervisor\n"
+TELL = "print((perf_counter() - began) * 1000)\n"
+
+
+async def ours(count: int) -> float:
+    """Milliseconds that ``import supervisor`` takes when what is beneath it is there."""
+    return _milliseconds(BENEATH + OURS + TELL)
+
+
+async def beneath(count: int) -> float:
+    return _milliseconds(BENEATH + TELL)
+
+
+def _milliseconds(code: str) -> float:
+    done = subprocess.run([sys.executable, "-c", code], check=True, text=True, stdout=subprocess.PIPE)
+    return float(done.stdout)

@@ -1,0 +1,34 @@
+"""What the runtime's tests share: a record of all that a tree tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import pytest
+
+from supervisor import Event
+from supervisor._runtime import host
+
+E = TypeVar("E", bound=Event)
+
+
+class Told(list[Event]):
+    """Events in the order in which they were told."""
+
+    def of(self, kind: type[E], path: str = "") -> list[E]:
+        """Those of one type, and of one child if ``path`` is given."""
+        return [e for e in self if isinstance(e, kind) and path in ("", e.path)]
+
+    def names(self, *kinds: type[Event]) -> list[str]:
+        """The last names in the paths of the events of these types."""
+        return [e.path.rpartition("/")[2] for e in self if isinstance(e, kinds)]
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+    """All that the trees opened in this test tell, from the first event on; nothing is logged."""
+    told = Told()
+    sink: Callable[..., Callable[[Event], None]] = lambda *_, **__: told.append
+    monkeypatch.setattr(host, "log_events", sink)
+    return told
