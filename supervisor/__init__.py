@@ -53,13 +53,13 @@ from supervisor._runtime.context import current_child as current_child
 from supervisor._runtime.context import current_tree as current_tree
 from supervisor._runtime.every import every as every
 from supervisor._runtime.handle import Child as Child
-from supervisor._runtime.handle import ChildOptions as ChildOptions
-from supervisor._runtime.handle import Tree as Tree
 from supervisor._runtime.host import TreeOptions as TreeOptions
 from supervisor._runtime.host import open_supervisor as open_supervisor
 from supervisor._runtime.host import serve as serve
 from supervisor._runtime.life import CurrentChild as CurrentChild
 from supervisor._runtime.run import run as run
+from supervisor._runtime.tree import ChildOptions as ChildOptions
+from supervisor._runtime.tree import Tree as Tree
 from supervisor._spec.load import load as load
 from supervisor._spec.policy import Backoff as Backoff
 from supervisor._spec.policy import Intensity as Intensity

@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from supervisor import every
 from tests.benchmarks import idle
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.rows import ALL, SIDES, Bar, Row, Side
@@ -33,8 +34,8 @@ async def test_wake_ups_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idle, "WINDOW", 0.2)
 
     async def tick() -> None:
-        while True:
-            await anyio.sleep(0.01)
+        async for _ in every(0.01):
+            pass
 
     async with anyio.create_task_group() as group:
         group.start_soon(tick)

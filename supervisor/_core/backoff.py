@@ -31,7 +31,7 @@ def open_time(policy: Quarantine, times: int, draw: float) -> float:
 def grown(base: float, factor: float, exponent: int, cap: float) -> float:
     """``base * factor**exponent`` without overflow, at most ``cap``."""
     try:
-        return min(cap, base * factor**exponent)
+        return min(cap, base * float(factor) ** exponent)  # an integer would grow for ever
     except OverflowError:
         return cap
 

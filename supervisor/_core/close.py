@@ -48,6 +48,9 @@ def bound(node: Node, by: float) -> None:
 
 def _hurry(node: Node, child: ChildState) -> None:
     child.stuck_at = min(child.stuck_at, node.by)
+    if child.cancel_at != math.inf:
+        latest = max(node.now, node.by - child.spec.stop.deadline)
+        child.cancel_at = min(child.cancel_at, latest)
     if child.is_supervisor:
         node.effects.append(Notify(child, node.by))
     node.touch(child)

@@ -34,7 +34,6 @@ from supervisor._core.timers import arm
 from supervisor._happenings import Booted, Ended, Ready, Started, StopAsked
 from supervisor._words import Complaint, Hold, HoldOwner, Reason
 
-
 WAITS: Final[frozenset[HoldOwner]] = DELAYS | {"group"}
 """Holds that end without anybody's help, so that a place in the order is worth waiting for."""
 
@@ -195,7 +194,8 @@ def _move(node: Node, child: ChildState) -> None:
         else:
             _register(blocker, child)
     if child.waiting and child.state == "down" and passed(node, child):
-        node.wake(child)  # it was passed because of what it waits for itself, not by a change of its own
+        # What lets the others by may have changed at something that it waits for itself.
+        node.wake(child)
 
 
 def _register(blocker: ChildState, child: ChildState) -> None:
@@ -243,15 +243,27 @@ def passed(node: Node, child: ChildState) -> bool:
     It is ready, or somebody decided that it is not to run; under ``one_for_one`` also when it was
     tried once, or waits for something that was.
     """
+    if _let_by(node, child):
+        return True
+    waiting, seen = [child], {child}
+    while waiting:
+        at = waiting.pop()
+        if at.state == "down":
+            for target, _ in at.needs:
+                if not target.serving and target not in seen:
+                    if _let_by(node, target):
+                        return True
+                    waiting.append(target)
+                    seen.add(target)
+    return False
+
+
+def _let_by(node: Node, child: ChildState) -> bool:
     if child.removed or child.state in ("ready", "stuck"):
         return True
     if child.holds is not None and not (node.in_order and WAITS.issuperset(child.holds)):
         return True
-    if child.attempt > 0 and not node.in_order:
-        return True
-    return child.state == "down" and any(
-        not target.serving and passed(node, target) for target, _ in child.needs
-    )
+    return child.attempt > 0 and not node.in_order
 
 
 def _start(node: Node, child: ChildState) -> None:
@@ -356,7 +368,7 @@ def _next_start(node: Node) -> bool:
             return True
         else:
             return False
-    if node.booting:
+    if node.booting and node.group is None:
         node.booting, node.booted = False, True
         took = node.now - node.began
         node.effects.append(Booted(node.now, node.path, node.life, took))

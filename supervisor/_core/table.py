@@ -120,7 +120,8 @@ def bind(child: ChildState, target: ChildState, binding: Binding) -> None:
 
 def make_critical(child: ChildState) -> None:
     """What a critical child needs is as critical as the child."""
-    child.critical = True
-    for target, _ in child.needs:
-        if not target.critical:
-            make_critical(target)
+    concerned = [child]
+    while concerned:
+        at = concerned.pop()
+        at.critical = True
+        concerned.extend(target for target, _ in at.needs if not target.critical)

@@ -38,6 +38,8 @@ def exited(node: Node, child: ChildState, outcome: Outcome) -> None:
     child.outcome = outcome
     if outcome.error is not None:
         child.error = outcome.error
+    elif child.judged:
+        child.outcome = Outcome("crashed", child.error)
     _bring_down(node, child, was_stuck)
     if is_process_level(outcome.error):
         _end_the_tree(node, child, outcome, phase, up)
@@ -174,7 +176,8 @@ def _judge(node: Node, child: ChildState, outcome: Outcome, phase: str, up: floa
     error, mark = outcome.error, len(node.effects)
     if outcome.kind == "cancelled":
         error = ForeignCancellation()
-        child.error = error
+        child.outcome = Outcome("crashed", error)
+    child.error = error  # a return that is held against it is no crash of long ago
     if error is None and child.spec.restart == "transient" and child.primary is None:
         verdict = Verdict("finish", "restart type")
         node.hold(child, Hold("finished", "it returned"))
@@ -277,7 +280,8 @@ def _half_are_aside(node: Node) -> bool:
 
 def _quarantine(node: Node, child: ChildState) -> Verdict:
     policy = child.spec.quarantine
-    assert policy is not None and child.crashes is not None
+    assert policy is not None
+    assert child.crashes is not None
     rule: Rule = "probe failed" if child.probing else "crashes within window"
     if not child.probing:
         child.probing = True
@@ -331,7 +335,7 @@ def _significant_ended(node: Node, child: ChildState, clean: bool) -> None:
         return
     mode = node.spec.auto_shutdown
     counts = clean or child.spec.restart == "temporary"
-    if mode == "any_significant" and counts or mode == "all_significant" and _is_last(node, child):
+    if (mode == "any_significant" and counts) or (mode == "all_significant" and _is_last(node, child)):
         node.outcome = Outcome("returned")
         begin_close(node, "significant", node.stop_within)
 

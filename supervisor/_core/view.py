@@ -27,7 +27,7 @@ def view(node: Node, child: ChildState, now: float) -> ChildView:
         priority="critical" if child.critical else spec.priority,
         restart=spec.restart,
         holds=tuple(child.holds.values()) if child.holds else (),
-        waits_for=tuple(other.path for other in waits_for(node, child)),
+        waits_for=tuple(dict.fromkeys(other.path for other in waits_for(node, child))),
         attempt=0 if _is_healthy(child, now) else child.attempt,
         crashes=_crashes(child, now),
         probe=child.probing,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Final
+from contextlib import suppress
+from typing import Final, final
 
 from anyio import Event as Signal
 from anyio.lowlevel import checkpoint
@@ -24,18 +25,32 @@ class Bus:
     def __init__(self) -> None:
         self.sinks: list[Callable[[Event], object]] = []
         self.subscriptions: list[_Queue] = []
+        self.closed = False
 
     def publish(self, event: Event) -> None:
         for sink in self.sinks:
             try:
                 sink(event)
             except Exception:
-                # A broken log handler is the user's to mend; supervision goes on without it.
-                log.exception("an event sink failed on %r", type(event).__name__)
+                # A broken log handler is the user's to mend; supervision goes on without it. It
+                # may well be the one that this line goes to, too.
+                with suppress(Exception):
+                    log.exception("an event sink failed on %r", type(event).__name__)
         for queue in self.subscriptions:
             queue.put(event)
 
+    def subscribe(self, queue: _Queue) -> None:
+        if self.closed:
+            queue.end()
+        else:
+            self.subscriptions.append(queue)
+
+    def unsubscribe(self, queue: _Queue) -> None:
+        if queue in self.subscriptions:
+            self.subscriptions.remove(queue)
+
     def close(self) -> None:
+        self.closed = True
         for queue in self.subscriptions:
             queue.end()
 
@@ -86,6 +101,7 @@ def _below(path: str, ancestor: str) -> bool:
     return path == ancestor or path.startswith(ancestor + "/")
 
 
+@final
 class Subscription(AsyncIterator[Event]):
     """An async iterator over a tree's events, from when it was made until the tree is over.
 
@@ -94,18 +110,30 @@ class Subscription(AsyncIterator[Event]):
     One task reads it. ``close()``, leaving it as a context manager, or dropping it ends it.
     """
 
-    def __init__(self, bus: Bus, kinds: tuple[type[Event], ...], path: str, capacity: int) -> None:
+    _bus: Bus
+    _queue: _Queue
+    _run: int
+
+    def __init__(self) -> None:
+        raise TypeError("a subscription is not made by hand; use tree.events()")
+
+    @classmethod
+    def _of(
+        cls, bus: Bus, kinds: tuple[type[Event], ...], path: str, capacity: int
+    ) -> Subscription:
+        self = cls.__new__(cls)
         self._bus = bus
         self._queue = _Queue(kinds, path, capacity)
         self._run = 0
-        bus.subscriptions.append(self._queue)
+        bus.subscribe(self._queue)
+        return self
 
     def close(self) -> None:
         """End the subscription; what was not read is discarded."""
-        self._queue.ended = True
         self._queue.items.clear()
-        if self._queue in self._bus.subscriptions:
-            self._bus.subscriptions.remove(self._queue)
+        self._queue.dropped = 0
+        self._queue.end()
+        self._bus.unsubscribe(self._queue)
 
     def __enter__(self) -> Subscription:
         return self
@@ -114,7 +142,8 @@ class Subscription(AsyncIterator[Event]):
         self.close()
 
     def __del__(self) -> None:
-        self.close()
+        if hasattr(self, "_queue"):
+            self.close()
 
     def __aiter__(self) -> Subscription:
         return self

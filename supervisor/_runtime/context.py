@@ -13,7 +13,7 @@ from supervisor._errors import NoTree
 
 if TYPE_CHECKING:
     from supervisor._runtime.life import CurrentChild
-    from supervisor._runtime.handle import Tree
+    from supervisor._runtime.tree import Tree
 
 current_life: ContextVar[CurrentChild | None] = ContextVar("supervisor life", default=None)
 _open: RunVar[list[Tree]] = RunVar("supervisor trees")

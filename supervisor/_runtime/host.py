@@ -11,14 +11,14 @@ from typing import TypedDict, Unpack
 import anyio
 from anyio.abc import TaskStatus
 
-
 from supervisor._core.child import AT_REST, ChildState
 from supervisor._errors import TreeInvalid
 from supervisor._record.log import log_events
 from supervisor._runtime.clock import wall
 from supervisor._runtime.context import closed, opened
-from supervisor._runtime.handle import Child, Tree
-from supervisor._runtime.tree import LiveNode, Runtime
+from supervisor._runtime.handle import Child
+from supervisor._runtime.runtime import LiveNode, Runtime
+from supervisor._runtime.tree import Tree
 from supervisor._spec.policy import Intensity
 from supervisor._spec.tree import Spec, Supervisor
 from supervisor._spec.validate import check
@@ -81,7 +81,7 @@ class open_supervisor(AbstractAsyncContextManager[Tree]):  # noqa: N801 - used a
     async def __aenter__(self) -> Tree:
         self._runtime = Runtime(self._spec, self._stop_within)
         self._runtime.bus.sinks.append(log_events(log, wall=wall))
-        self._tree = Tree(self._runtime)
+        self._tree = Tree._of(self._runtime)
         self._host = anyio.create_task_group()
         await self._host.__aenter__()
         opened(self._tree)
@@ -153,7 +153,7 @@ class open_supervisor(AbstractAsyncContextManager[Tree]):  # noqa: N801 - used a
         # Those that were waited for may have started others meanwhile.
         while not root.node.closing and (pending := list(filter(_can_end, _children(root)))):
             for state in pending:
-                await Child(tree, root, state).wait()
+                await Child._of(tree, root, state).wait()
 
 
 def _children(at: LiveNode) -> Iterable[ChildState]:
@@ -169,7 +169,8 @@ def _without_cancellations(exc: BaseException | None) -> BaseException | None:
     """What a block raised of its own, beside the cancellation by which it was told of the end: a
     group on trio has both."""
     if isinstance(exc, BaseExceptionGroup):
-        return exc.split(anyio.get_cancelled_exc_class())[1]
+        cancels, rest = exc.split(anyio.get_cancelled_exc_class())
+        return exc if cancels is None else rest
     return exc
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import anyio
 import anyio.from_thread
@@ -18,13 +18,14 @@ from supervisor._spec.tree import Component, Resource
 from supervisor._words import Outcome
 
 if TYPE_CHECKING:
-    from supervisor._runtime.handle import Tree
-    from supervisor._runtime.tree import LiveNode
+    from supervisor._runtime.runtime import LiveNode
+    from supervisor._runtime.tree import Tree
 
 RETURNED = Outcome("returned")
 CANCELLED = Outcome("cancelled")
 
 
+@final
 class CurrentChild(TaskStatus[Any]):
     """A running child as it sees itself; :func:`current_child` finds it.
 
@@ -174,10 +175,11 @@ def _outcome(life: CurrentChild, exc: BaseException) -> Outcome:
     if isinstance(exc, cancelled):
         return CANCELLED if life._cancelled or life._node.tree.aborting else Outcome("cancelled")
     if isinstance(exc, BaseExceptionGroup):
-        rest = exc.split(cancelled)[1]
+        cancels, rest = exc.split(cancelled)
         if rest is None:
             return CANCELLED if life._cancelled else Outcome("cancelled")
-        exc = rest
+        if cancels is not None:  # otherwise the group itself, not the copy that split() makes
+            exc = rest
     if _declines(exc) and not (life._state.reports and life._state.state != "starting"):
         return Outcome("declined", reason=_reason(exc))
     return Outcome("crashed", exc)

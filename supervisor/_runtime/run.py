@@ -24,8 +24,8 @@ from supervisor._happenings import Event, StopBegun
 from supervisor._record.log import LineFormatter
 from supervisor._record.prose import account
 from supervisor._runtime.context import ContextFilter
-from supervisor._runtime.handle import Tree
 from supervisor._runtime.host import open_supervisor, refuse_invalid
+from supervisor._runtime.tree import Tree
 from supervisor._spec.tree import Supervisor
 
 Backend: TypeAlias = Literal["asyncio", "trio"]

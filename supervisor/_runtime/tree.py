@@ -1,374 +1,329 @@
-"""The running tree: it steps the machines and performs their effects.
-
-An input steps the machine in whichever task brings it. Effects are performed at once, and whatever
-they bring about (a nested supervisor that is ready, say) waits in the inbox until they are done, so
-that no step sees another one half done. All lives are tasks of one task group; a supervisor below
-the root is a machine, not a task. One task sleeps until the next deadline of all machines, if there
-is one.
-"""
+"""What the user holds of a running tree."""
 
 from __future__ import annotations
 
-import math
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextvars import copy_context
-from heapq import heappop, heappush
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, TypedDict, Unpack, final
 
-import anyio
-from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
 
 from supervisor._core.child import ChildState
-from supervisor._core.effects import (
-    AllReady,
-    Begin,
-    Cancel,
-    Effect,
-    Exited,
-    Finish,
-    Hurry,
-    Input,
-    Moved,
-    Notify,
-    OnlyStuckLeft,
-    ReasonChanged,
-    ReportedReady,
-    Run,
-    ShutDown,
-    StuckRemain,
-    TellStuck,
-    TimePassed,
-)
-from supervisor._core.node import Node
-from supervisor._core.step import step
-from supervisor._core.table import populate
-from supervisor._core.timers import next_deadline
-from supervisor._happenings import ConditionChanged, Event, StopTimedOut
-from supervisor._runtime.bus import Bus
-from supervisor._runtime.clock import now, source_of_chance
-from supervisor._runtime.life import CurrentChild, live
-from supervisor._spec.tree import Called, Component, Resource, Supervisor
-from supervisor._words import Condition, Outcome, Reason
+from supervisor._core.effects import AddChild, Bind
+from supervisor._core.table import insert, refuse
+from supervisor._core.view import root_view, view
+from supervisor._errors import Closing, NotFound, Problem, TreeInvalid
+from supervisor._happenings import Event
+from supervisor._record.prose import explain_lines
+from supervisor._runtime.bus import Subscription
+from supervisor._runtime.clock import now, wall
+from supervisor._runtime.handle import Child
+from supervisor._runtime.runtime import LiveNode, Runtime
+from supervisor._spec.edges import edges_for, outer_needs
+from supervisor._spec.policy import Backoff, Quarantine, Stop
+from supervisor._spec.tree import Component, Resource, Spec, callable_name
+from supervisor._spec.validate import check_child
+from supervisor._views import Explanation, TreeView
+from supervisor._words import Binding, Condition, Priority, RestartType, Status
 
 
-class LiveNode:
-    """A supervisor's machine in the running tree. ``seat`` is its place in its parent's machine."""
+class ChildOptions(TypedDict, total=False):
+    """What :meth:`Tree.start_soon` and :meth:`Tree.start` take besides the callable's arguments;
+    see :class:`~supervisor.Component` for each."""
 
-    __slots__ = ("deadline", "node", "parent", "seat", "tree", "watchers")
-
-    def __init__(
-        self, tree: Runtime, node: Node, parent: LiveNode | None, seat: ChildState | None
-    ) -> None:
-        self.tree = tree
-        self.node = node
-        self.parent = parent
-        self.seat = seat
-        self.deadline = math.inf
-        self.watchers: dict[ChildState, list[anyio.Event]] = {}
-
-    def arguments(self, spec: Called) -> tuple[Sequence[object], Mapping[str, object]]:
-        """What to call the child with: start values in the place of their declarations."""
-        args, kwargs = spec.args, spec.kwargs
-        if any(isinstance(arg, Called) for arg in args):
-            args = [self._resolved(arg) for arg in args]
-        if any(isinstance(arg, Called) for arg in kwargs.values()):
-            kwargs = {name: self._resolved(arg) for name, arg in kwargs.items()}
-        return args, kwargs
-
-    def _resolved(self, arg: object) -> object:
-        return self._start_value(arg) if isinstance(arg, Component | Resource) else arg
-
-    def _start_value(self, spec: Called) -> object:
-        at: LiveNode | None = self
-        while at is not None:
-            child = at.node.children.get(spec.name)
-            if child is not None and (child.spec is spec or child.spec == spec):
-                return _value(child)
-            at = at.parent
-        raise LookupError(f"{spec.name} is not an elder sibling here or further up")
-
-    def watch(self, child: ChildState, signal: anyio.Event) -> None:
-        """Set the signal when the child next changes."""
-        child.watched += 1
-        self.watchers.setdefault(child, []).append(signal)
-
-    def unwatch(self, child: ChildState, signal: anyio.Event) -> None:
-        signals = self.watchers.get(child)
-        if signals is not None and signal in signals:
-            signals.remove(signal)
-            child.watched -= 1
-            if not signals:
-                del self.watchers[child]
-
-    def wake(self, child: ChildState) -> None:
-        for signal in self.watchers.pop(child, ()):
-            child.watched -= 1
-            signal.set()
-
-    def wake_all(self) -> None:
-        for child in tuple(self.watchers):
-            self.wake(child)
+    kwargs: Mapping[str, object]
+    needs: Sequence[str] | Mapping[str, Binding]
+    after: Sequence[str]
+    priority: Priority
+    restart: RestartType
+    backoff: Backoff
+    quarantine: Quarantine | None
+    stop: Stop
+    start_timeout: float | None
+    fallback: Component | Resource | None
+    heartbeat: float | None
 
 
-def _value(child: ChildState) -> object:
-    """The start value of the life that serves: the child's own, or its fallback's."""
-    at: ChildState | None = child
-    while at is not None:
-        if at.state == "ready" and not at.leaving:
-            return at.runtime.value
-        at = at.fallback
-    return None
+@final
+class Tree:
+    """A running tree. :func:`open_supervisor`, :func:`serve` and :func:`run` make it.
 
+    A path names a child by the names from the root down, joined by ``/``; the root's own name in
+    front may be left out.
+    """
 
-class Runtime:
-    """The machinery of one running tree; :class:`supervisor.Tree` is its face."""
+    _runtime: Runtime
 
-    def __init__(self, spec: Supervisor, stop_within: float) -> None:
-        self.face: Any = None
-        self.stop_within = stop_within
-        self.bus = Bus()
-        self.draw: Callable[[], float] = source_of_chance().random
-        node = Node(spec, spec.name, self.draw, now=now(), stop_within=stop_within)
-        populate(node)
-        self.root = LiveNode(self, node, None, None)
-        self.outcome: Outcome | None = None
-        self.booted = anyio.Event()
-        self.finished = anyio.Event()
-        self.aborting = False
-        self.condition = Condition()
-        self.condition_changed = anyio.Event()
+    def __init__(self) -> None:
+        raise TypeError(
+            "a running tree is not made by hand; use open_supervisor(), serve() or run()"
+        )
 
-        self._reasons: dict[str, Reason] = {}
-        self._condition_is_stale = False
-        self._inbox: deque[tuple[LiveNode, Input]] = deque()
-        self._draining = False
-        self._deadlines: list[tuple[float, int, LiveNode]] = []
-        self._seq = 0
-        self._alarm = anyio.CancelScope()
-        self._context = copy_context()
-        self._group: TaskGroup | None = None
+    @classmethod
+    def _of(cls, runtime: Runtime) -> Tree:
+        self = cls.__new__(cls)
+        self._runtime = runtime
+        runtime.face = self
+        return self
 
-    # --- the tree's own task ----------------------------------------------------------------------
-
-    async def keep(self) -> None:
-        """Hold the lives until the root has ended: shielded, because it is the machine that stops
-        them, in order, and not whoever cancels the caller."""
-        with anyio.CancelScope(shield=True):
-            try:
-                async with anyio.create_task_group() as group:
-                    self._group = group
-                    timer = group.start_soon(self._sleep_until_deadlines)
-                    self.feed(self.root, Begin())
-                    await self.finished.wait()
-                    timer.cancel()
-            finally:
-                self.aborting = True
-                self._group = None
-                self.finished.set()
-                self.booted.set()
-                self.condition_changed.set()
-                self.root.wake_all()
-                self.bus.close()
-
-    async def _sleep_until_deadlines(self) -> None:
-        while True:
-            with anyio.CancelScope(deadline=self._next_deadline()) as self._alarm:
-                await anyio.sleep_forever()
-            if not self._alarm.cancelled_caught:
-                return
-            for at in self._due():
-                self.feed(at, TimePassed())
-
-    # --- inputs -----------------------------------------------------------------------------------
-
-    def feed(self, at: LiveNode, input: Input) -> None:
-        """Step a machine, now or as soon as the step under way is done."""
-        self._inbox.append((at, input))
-        if not self._draining:
-            self._drain()
+    def __repr__(self) -> str:
+        root = self._runtime.root.node
+        return f"<Tree {root.path}: {self.condition.status}, {root.size} children>"
 
     @property
-    def busy(self) -> bool:
-        """Whether a step is under way, so that a command has to wait for its end."""
-        return self._draining
+    def name(self) -> str:
+        """The root's name, with which all its paths begin."""
+        return self._runtime.root.node.path
 
-    def command(self, at: LiveNode, input: Input) -> None:
-        """Step a machine by an input that it may refuse; what it raises is for the caller."""
-        effects = step(at.node, input, now())
-        self._draining = True
+    # --- children ---------------------------------------------------------------------------------
+
+    def start_soon(
+        self,
+        fn: Callable[..., Awaitable[object]],
+        *args: object,
+        name: str = "",
+        under: str = "",
+        **options: Unpack[ChildOptions],
+    ) -> Child:
+        """Start a child that is restarted when it crashes and done when it returns (transient).
+
+        It has no place in the order: a peer of all others like it, stopped together with them. A
+        name that is taken gets a number: ``poll``, ``poll-2``.
+
+        Args:
+            fn: an async callable.
+            args: its positional arguments.
+            name: the callable's name by default.
+            under: the path of the supervisor that it belongs to; the root by default.
+            options: any of Component's other arguments but ``significant`` and ``copies``.
+
+        Raises:
+            TreeInvalid: an option is wrong.
+            Closing: the supervisor is stopping or has stopped.
+            TooManyChildren: ``max_children`` are there.
+        """
+        return self._spawn(under, name, fn, args, options, trial=False)
+
+    async def start(
+        self,
+        fn: Callable[..., Awaitable[object]],
+        *args: object,
+        name: str = "",
+        under: str = "",
+        **options: Unpack[ChildOptions],
+    ) -> Any:
+        """Start a child as :meth:`start_soon` does, and wait until it is ready.
+
+        Returns:
+            What it gave to ``task_status.started()``, its start value.
+
+        Raises:
+            Exception: its first start failed so. It is not kept, nothing is retried or counted.
+            Decline: it declined to run.
+        """
+        child = self._spawn(under, name, fn, args, options, trial=True)
+        await child._first_start()
+        return child.value
+
+    async def add(self, spec: Spec, *, under: str = "") -> Child:
+        """Add a listed child behind the others, and wait until it is ready or has declined.
+
+        Raises:
+            TreeInvalid: the declaration is wrong; nothing has started.
+            AlreadyRunning, AlreadyPresent: a child of that name is there.
+            Closing, TooManyChildren: as for :meth:`start_soon`.
+            Exception: its first start failed so. It is not kept, nothing is retried or counted.
+        """
+        at = self._supervisor(under)
+        while self._runtime.busy:
+            await checkpoint()
+        if spec.copies != 1:
+            raise TreeInvalid([Problem(spec.name, "has copies", "add() it once for each")])
+        refuse(at.node, spec.name)
+        child = Child._of(self, at, self._insert(at, spec, spec.name, dynamic=False, trial=True))
+        await child._first_start()
+        return child
+
+    def __getitem__(self, path: str) -> Child:
+        """The child of that path.
+
+        Raises:
+            NotFound: there is none.
+        """
+        at, state = self._find(path)
+        return Child._of(self, at, state)
+
+    def __contains__(self, path: str) -> bool:
         try:
-            self._perform(at, effects)
-        finally:
-            self._draining = False
-        self._drain()
+            self._find(path)
+        except NotFound:
+            return False
+        return True
 
-    def _drain(self) -> None:
-        self._draining = True
-        inbox = self._inbox
-        try:
-            while inbox:
-                at, input = inbox.popleft()
-                self._perform(at, step(at.node, input, now()))
-        except BaseException:
-            # A fault of our own: the lives that it takes down are not to be judged.
-            self.aborting = True
-            raise
-        finally:
-            self._draining = False
-        if self._condition_is_stale:
-            self._tell_condition()
-        self._set_alarm()
+    def _spawn(
+        self,
+        under: str,
+        base: str,
+        fn: Callable[..., Awaitable[object]],
+        args: tuple[object, ...],
+        options: ChildOptions,
+        *,
+        trial: bool,
+    ) -> Child:
+        at = self._supervisor(under)
+        base = base or callable_name(fn)
+        options.setdefault("restart", "transient")
+        spec = Component(fn, args=args, name=base, **options)
+        name = at.node.free_name(base)
+        refuse(at.node, name)
+        return Child._of(self, at, self._insert(at, spec, name, dynamic=True, trial=trial))
 
-    # --- effects ----------------------------------------------------------------------------------
+    def _insert(
+        self, at: LiveNode, spec: Spec, name: str, *, dynamic: bool, trial: bool
+    ) -> ChildState:
+        node = at.node
+        listed = _Listed(node.children)
+        problems = check_child(spec, f"{node.path}/{name}", listed, scopes=_outer(at))
+        if any(problem.level == "error" for problem in problems):
+            raise TreeInvalid(problems)
+        edges, orders = edges_for(name, spec, listed)
+        child = insert(node, spec, name, edges, orders)
+        child.dynamic, child.trial = dynamic, trial
+        self._bind_ancestors(at, outer_needs(spec, listed))
+        self._runtime.feed(at, AddChild(child))
+        return child
 
-    def _perform(self, at: LiveNode, effects: list[Effect]) -> None:
-        publish = self.bus.publish
-        for effect in effects:
-            perform = _PERFORM.get(type(effect))
-            if perform is None:
-                publish(effect)  # type: ignore[arg-type]
-            else:
-                perform(self, at, effect)
-        deadline = next_deadline(at.node)
-        if deadline != at.deadline:
-            at.deadline = deadline
-            if deadline != math.inf:
-                self._seq += 1
-                heappush(self._deadlines, (deadline, self._seq, at))
+    def _bind_ancestors(self, at: LiveNode, needs: dict[str, Binding]) -> None:
+        """Place the edges to what is further up on the ancestors that have it as a sibling."""
+        while needs and at.parent is not None and at.seat is not None:
+            elders = _Listed(at.parent.node.children, before=at.seat.index)
+            for name in [name for name in needs if name in elders]:
+                target = at.parent.node.children[name]
+                self._runtime.feed(at.parent, Bind(at.seat, target, needs.pop(name)))
+            at = at.parent
 
-    def _run(self, at: LiveNode, effect: Run) -> None:
-        child = effect.child
-        if isinstance(child.spec, Supervisor):
-            self._run_supervisor(at, child, child.spec)
-            return
-        life = CurrentChild._begin(at, child)
-        child.runtime = life
-        group = self._group
-        assert group is not None
-        life._handle = group.create_task(live(life), name=child.path, context=self._context)
+    def _supervisor(self, path: str) -> LiveNode:
+        if path in ("", self.name):
+            return self._runtime.root
+        _, state = self._find(path)
+        if not state.is_supervisor:
+            raise ValueError(f"{state.path} is not a supervisor; children go under one")
+        if state.inner is None:
+            raise Closing(state.path)
+        found: LiveNode = state.runtime
+        return found
 
-    def _run_supervisor(self, at: LiveNode, child: ChildState, spec: Supervisor) -> None:
-        node = Node(spec, child.path, self.draw, life=child.life, now=now())
-        populate(node)
-        child.inner = node
-        child.runtime = LiveNode(self, node, at, child)
-        self.feed(child.runtime, Begin())
+    def _find(self, path: str) -> tuple[LiveNode, ChildState]:
+        at = self._runtime.root
+        names = path.split("/")
+        if len(names) > 1 and names[0] == self.name and names[0] not in at.node.children:
+            del names[0]
+        state: ChildState | None = None
+        for i, name in enumerate(names):
+            if i:
+                if state is None or (name == "fallback" and state.fallback is not None):
+                    state = None if state is None else state.fallback
+                    continue
+                if state.inner is None:
+                    raise NotFound(path)
+                at = state.runtime
+            state = at.node.children.get(name)
+            if state is None:
+                raise NotFound(path)
+        assert state is not None
+        return at, state
 
-    def _notify(self, at: LiveNode, effect: Notify) -> None:
-        child = effect.child
-        if child.is_supervisor:
-            self.feed(child.runtime, ShutDown(effect.by, f"{at.node.path} stops it"))
-        else:
-            child.runtime._notify()
+    # --- the whole tree ---------------------------------------------------------------------------
 
-    def _cancel(self, at: LiveNode, effect: Cancel) -> None:
-        effect.child.runtime._cancel()
+    async def stop(self) -> None:
+        """Stop the tree in order, now, and wait until it has stopped."""
+        self._runtime.stop("stop() was called")
+        await self._runtime.finished.wait()
 
-    def _tell_stuck(self, at: LiveNode, effect: TellStuck) -> None:
-        child = effect.child
-        stack = "" if child.is_supervisor else child.runtime._stack()
-        self.bus.publish(StopTimedOut(at.node.now, child.path, child.life, effect.waited, stack))
+    async def wait_stopped(self) -> None:
+        """Wait until the tree has ended, for whatever reason."""
+        await self._runtime.finished.wait()
 
-    def _moved(self, at: LiveNode, effect: Moved) -> None:
-        at.wake(effect.child)
+    @property
+    def condition(self) -> Condition:
+        """How the tree is, and why."""
+        return self._runtime.condition
 
-    def _reason(self, at: LiveNode, effect: ReasonChanged) -> None:
-        if effect.reason is None:
-            self._reasons.pop(effect.path, None)
-        else:
-            self._reasons[effect.path] = effect.reason
-        self._condition_is_stale = True
+    async def wait_condition(self, *statuses: Status) -> Condition:
+        """Wait until the condition is one of these statuses, or else until it next changes.
 
-    def _all_ready(self, at: LiveNode, effect: AllReady) -> None:
-        if at.parent is None or at.seat is None:
-            self.booted.set()
-        else:
-            self.feed(at.parent, ReportedReady(at.seat, at.seat.life))
+        Raises:
+            Closing: the tree has ended in another condition.
+        """
+        runtime = self._runtime
+        before = runtime.condition
+        while True:
+            condition = runtime.condition
+            if condition.status in statuses or (not statuses and condition != before):
+                await checkpoint()
+                return condition
+            if runtime.finished.is_set():
+                raise Closing(self.name)
+            await runtime.condition_changed.wait()
 
-    def _finish(self, at: LiveNode, effect: Finish) -> None:
-        at.wake_all()
-        if at.parent is None or at.seat is None:
-            self.outcome = effect.outcome
-            self._condition_is_stale = True
-            self.finished.set()
-        else:
-            self._forget_reasons(at.node.path)
-            self.feed(at.parent, Exited(at.seat, at.seat.life, effect.outcome))
+    def events(self, *kinds: type[Event], path: str = "", capacity: int = 1000) -> Subscription:
+        """Subscribe to the events of these types (all by default) at or below ``path``.
 
-    def _stuck_remain(self, at: LiveNode, effect: StuckRemain) -> None:
-        if at.parent is not None and at.seat is not None:
-            self.feed(at.parent, OnlyStuckLeft(at.seat))
+        A subscription never blocks the tree; see :class:`~supervisor.Subscription` for what
+        happens to one that is not read.
 
-    # --- condition --------------------------------------------------------------------------------
+        Raises:
+            ValueError: the capacity is less than 1.
+        """
+        if capacity < 1:
+            raise ValueError(f"capacity must be at least 1, not {capacity!r}")
+        if path and path != self.name and not path.startswith(f"{self.name}/"):
+            path = f"{self.name}/{path}"
+        return Subscription._of(self._runtime.bus, kinds, path, capacity)
 
-    def _forget_reasons(self, path: str) -> None:
-        below = path + "/"
-        for owner in [owner for owner in self._reasons if owner.startswith(below)]:
-            del self._reasons[owner]
-            self._condition_is_stale = True
-
-    def _tell_condition(self) -> None:
-        self._condition_is_stale = False
-        root = self.root.node
-        reasons = tuple(self._reasons[path] for path in sorted(self._reasons))
-        if root.offenders:
-            failed = tuple(Reason(child.path, "failed") for child in root.offenders)
-            condition = Condition("failed", failed + reasons)
-        else:
-            condition = Condition("degraded" if reasons else "healthy", reasons)
-        if condition != self.condition:
-            self.condition = condition
-            self.bus.publish(ConditionChanged(root.now, root.path, condition))
-            changed, self.condition_changed = self.condition_changed, anyio.Event()
-            changed.set()
-
-    # --- stopping ---------------------------------------------------------------------------------
-
-    def stop(self, reason: str) -> None:
-        """Begin an ordered stop; the first call's time limit holds."""
-        if not self.root.node.closing:
-            self.feed(self.root, ShutDown(now() + self.stop_within, reason))
-
-    def stop_at_once(self, within: float) -> None:
-        """Cancel everything now; what has not ended within so many seconds is stuck."""
-        self.feed(self.root, Hurry(now() + within, "asked to stop at once"))
-
-    # --- deadlines --------------------------------------------------------------------------------
-
-    def _next_deadline(self) -> float:
-        deadlines = self._deadlines
-        while deadlines and deadlines[0][0] != deadlines[0][2].deadline:
-            heappop(deadlines)
-        return deadlines[0][0] if deadlines else math.inf
-
-    def _set_alarm(self) -> None:
-        deadline = self._next_deadline()
-        if deadline != self._alarm.deadline:
-            self._alarm.deadline = deadline
-
-    def _due(self) -> list[LiveNode]:
-        due: list[LiveNode] = []
+    def snapshot(self) -> TreeView:
+        """A picture of the whole tree at this moment."""
         at = now()
-        while self._next_deadline() <= at:
-            live_node = heappop(self._deadlines)[2]
-            live_node.deadline = math.inf
-            due.append(live_node)
-        return due
+        return TreeView(at, self.condition, root_view(self._runtime.root.node, at))
 
-    def tell(self, event: Event) -> None:
-        """Publish an event that no machine made."""
-        self.bus.publish(event)
+    def explain(self, path: str = "") -> Explanation:
+        """Why a child, or the tree itself, is as it is: print it.
+
+        Raises:
+            NotFound: there is no child of that path.
+        """
+        at = now()
+        if path in ("", self.name):
+            seen = root_view(self._runtime.root.node, at)
+        else:
+            live, state = self._find(path)
+            seen = view(live.node, state, at)
+        return Explanation(at, seen, explain_lines(seen, at, wall=wall))
 
 
-_PERFORM: dict[type, Callable[[Runtime, LiveNode, Any], None]] = {
-    Run: Runtime._run,
-    Notify: Runtime._notify,
-    Cancel: Runtime._cancel,
-    TellStuck: Runtime._tell_stuck,
-    Moved: Runtime._moved,
-    ReasonChanged: Runtime._reason,
-    AllReady: Runtime._all_ready,
-    Finish: Runtime._finish,
-    StuckRemain: Runtime._stuck_remain,
-}
+def _outer(at: LiveNode) -> list[Mapping[str, Spec]]:
+    """What a child of this supervisor can refer to further up, nearest first."""
+    scopes: list[Mapping[str, Spec]] = []
+    while at.parent is not None and at.seat is not None:
+        scopes.append(_Listed(at.parent.node.children, before=at.seat.index))
+        at = at.parent
+    return scopes
+
+
+class _Listed(Mapping[str, Spec]):
+    """The listed children of a node as the declarations that a new child may refer to."""
+
+    def __init__(self, children: Mapping[str, ChildState], before: float = float("inf")) -> None:
+        self._children = children
+        self._before = before
+
+    def __getitem__(self, name: str) -> Spec:
+        child = self._children[name]
+        if child.dynamic or child.index >= self._before:
+            raise KeyError(name)
+        return child.spec
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._children if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

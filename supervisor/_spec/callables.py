@@ -117,8 +117,8 @@ def _function(fn: Any) -> Any:
 
 def _parameter(parameter: inspect.Parameter) -> str:
     # By name alone: annotations and defaults can be long, and can fail to print.
-    star = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
-    return star + parameter.name
+    stars: dict[Any, str] = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}
+    return stars.get(parameter.kind, "") + parameter.name
 
 
 def _name(fn: object) -> str:

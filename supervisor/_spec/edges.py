@@ -25,12 +25,14 @@ class Edge(Struct, frozen=True):
 
 def expand(children: Sequence[Spec]) -> list[tuple[str, Spec]]:
     """The children under their names, each of its ``copies`` by itself: ``poll``, ``poll-2``."""
-    named: list[tuple[str, Spec]] = []
-    for spec in children:
-        named.append((spec.name, spec))
-        if spec.copies != 1:
-            named.extend((f"{spec.name}-{number}", spec) for number in range(2, spec.copies + 1))
-    return named
+    return [(name, spec) for spec in children for name in copies_of(spec)]
+
+
+def copies_of(spec: Spec) -> Sequence[str]:
+    """The names of the children that one declaration makes."""
+    if spec.copies == 1:
+        return (spec.name,)
+    return (spec.name, *(f"{spec.name}-{number}" for number in range(2, spec.copies + 1)))
 
 
 def references(spec: Spec) -> Iterator[Component | Resource]:
@@ -106,11 +108,15 @@ def edges_for(
     edges: dict[str, tuple[Edge, ...]] = {}
     orders: dict[str, tuple[str, ...]] = {}
     for key, needs in _needs_by_key(name, spec):
-        found = [Edge(target, binding) for target, binding in needs.items() if target in elders]
+        found = tuple(
+            Edge(target, binding)
+            for needed, binding in needs.items()
+            for target in _running(needed, elders)
+        )
         if found:
-            edges[key] = tuple(found)
+            edges[key] = found
     for key, after in _after_by_key(name, spec):
-        targets = tuple(target for target in after if target in elders)
+        targets = tuple(target for elder in after for target in _running(elder, elders))
         if targets:
             orders[key] = targets
     return edges, orders
@@ -122,6 +128,16 @@ def outer_needs(spec: Spec, elders: Mapping[str, Spec]) -> dict[str, Binding]:
     for _, wanted in _needs_by_key(spec.name, spec):
         needs.update((name, binding) for name, binding in wanted.items() if name not in elders)
     return needs
+
+
+def _running(name: str, elders: Mapping[str, Spec]) -> Sequence[str]:
+    """The running siblings that a name stands for."""
+    if name not in elders:
+        return ()
+    spec = elders[name]
+    if spec.copies == 1 or spec.name != name:
+        return (name,)
+    return [copy for copy in copies_of(spec) if copy in elders]
 
 
 class _Elders:

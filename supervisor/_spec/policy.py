@@ -8,10 +8,13 @@ from msgspec import Meta, Struct
 
 from supervisor._words import Jitter
 
+MOST: Final = 1_000_000
+"""Above this a count is a slip of the pen: so many copies, or crashes to remember."""
+
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, extra={"unit": "seconds"})]
 Positive: TypeAlias = Annotated[float, Meta(gt=0, extra={"unit": "seconds"})]
 Factor: TypeAlias = Annotated[float, Meta(ge=1)]
-Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000)]
+Count: TypeAlias = Annotated[int, Meta(ge=1, le=MOST)]
 
 
 class Backoff(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

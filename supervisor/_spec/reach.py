@@ -1,12 +1,14 @@
 """Whether a limit can be reached at all, given how long restarts wait.
 
 A delay that is too long for its limit disables the limit silently (EEP 57, "Restart delay", names
-this trap). The test takes the worst child there is, one that crashes as soon as it runs, and the
-mean of each jittered delay: what such a child does not reach, no child reaches.
+this trap). The test takes the worst children there are: one that crashes as soon as it runs, and
+one that lives just long enough for its backoff to begin anew each time; and of each jittered delay
+the mean. A limit that neither reaches is as good as none.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -24,33 +26,48 @@ def quarantine_is_reachable(quarantine: Quarantine, backoff: Backoff) -> bool:
     return crashes_within(quarantine.within, backoff, quarantine.crashes) >= quarantine.crashes
 
 
-def intensity_is_reachable(intensity: Intensity, backoffs: Iterable[Backoff]) -> bool:
-    """Whether all the children together can restart more often than that within the period."""
+def intensity_is_reachable(intensity: Intensity, backoffs: Iterable[tuple[Backoff, int]]) -> bool:
+    """Whether so many children of each backoff can together restart more often than that within
+    the period."""
     enough = intensity.restarts + 1
-    crashes = 0
-    for backoff in backoffs:
-        crashes += crashes_within(intensity.within, backoff, enough)
+    crashes = 0.0
+    known: dict[int, float] = {}
+    for backoff, children in backoffs:
+        if id(backoff) not in known:
+            known[id(backoff)] = crashes_within(intensity.within, backoff, enough)
+        crashes += known[id(backoff)] * children
         if crashes >= enough:
             return True
     return False
 
 
-def crashes_within(within: float, backoff: Backoff, enough: int) -> int:
-    """How often a child that crashes at once can crash in less than ``within`` seconds, counted up
-    to ``enough``."""
+def crashes_within(within: float, backoff: Backoff, enough: int) -> float:
+    """How often a child can crash in less than ``within`` seconds, counted up to ``enough``."""
+    again = _at_even_pace(within, backoff.first + backoff.reset_after)
+    return min(enough, max(_at_once(within, backoff, enough), again))
+
+
+def _at_once(within: float, backoff: Backoff, enough: int) -> float:
     crashes, passed, last = 1, 0.0, 0.0
     for last in islice(_delays(backoff), min(enough, LONGEST)):
         passed += last
         if passed >= within or crashes >= enough:
             return crashes
         crashes += 1
-    more = enough if last == 0 else int((within - passed) / last)
-    return min(enough, crashes + more)
+    return crashes + _at_even_pace(within - passed, last) - 1
+
+
+def _at_even_pace(within: float, gap: float) -> float:
+    """How many of so many seconds apart fit into less than ``within``, the first at its start."""
+    if gap == math.inf:
+        return 1
+    turns = within / gap if gap > 0 else math.inf
+    return turns if turns == math.inf else math.ceil(turns)
 
 
 def _delays(backoff: Backoff) -> Iterator[float]:
     yield backoff.first
-    mean, delay = _MEAN.get(backoff.jitter, 1.0), backoff.base
+    mean, delay = _MEAN[backoff.jitter], backoff.base
     while True:
         yield mean * min(backoff.cap, delay)
         delay = min(backoff.cap, delay * backoff.factor)

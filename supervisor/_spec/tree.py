@@ -16,7 +16,6 @@ from supervisor._spec.policy import Backoff, Count, Intensity, Positive, Quarant
 from supervisor._words import AutoShutdown, Binding, Boot, Priority, RestartType, Strategy
 
 
-
 class Table(dict[str, Any]):
     """A dict that cannot be changed; it has a hash where its values have one."""
 
@@ -25,8 +24,8 @@ class Table(dict[str, Any]):
     def _refuse(self, *_args: object, **_kwargs: object) -> NoReturn:
         raise TypeError("a declaration cannot be changed; make another one")
 
-    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(frozenset(self.items()))
@@ -112,7 +111,7 @@ class Component(Called, frozen=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.name:
+        if type(self.name) is str and not self.name:
             force_setattr(self, "name", callable_name(self.run))
 
 
@@ -127,7 +126,7 @@ class Resource(Called, frozen=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.name:
+        if type(self.name) is str and not self.name:
             force_setattr(self, "name", callable_name(self.factory))
 
 

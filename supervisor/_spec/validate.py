@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence, ValuesView
+from collections.abc import Set as AbstractSet
+from itertools import islice
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from supervisor._errors import Problem
 from supervisor._spec.callables import doubtful_callable, wrong_arguments, wrong_callable
-from supervisor._spec.edges import expand, named_needs, references
-from supervisor._spec.policy import POLICIES
+from supervisor._spec.edges import copies_of
+from supervisor._spec.policy import MOST, POLICIES, Quarantine
 from supervisor._spec.reach import intensity_is_reachable, quarantine_is_reachable
-from supervisor._spec.tree import Component, Resource, Spec, Supervisor
-from supervisor._spec.values import Wrong, field_types, similar, wrong_fields, wrong_value
+from supervisor._spec.tree import Component, Resource, Spec, Supervisor, Table
+from supervisor._spec.values import Wrong, rules, shown, similar, wrong_fields, wrong_value
 from supervisor._words import join
 
 Level: TypeAlias = Literal["error", "warning"]
@@ -21,7 +23,18 @@ OPTIONAL: Final = frozenset({"quarantine", "intensity"})
 STRUCTURE: Final = frozenset(
     {"run", "factory", "args", "kwargs", "name", "needs", "after", "fallback", "children"}
 )
+APART: Final = frozenset({*STRUCTURE, *POLICIES})
 """Fields with checks of their own; the others are held against their declared types."""
+
+PLAIN: Final = Supervisor("plain")
+AMONG_SIBLINGS: Final = frozenset({"needs", "after", "fallback", "significant", "copies"})
+"""Fields that say nothing on the root."""
+
+HINTS: Final = 50
+"""After so many problems similar names are no longer looked for; somebody has renamed something."""
+
+LOOKED_INTO: Final = 100
+"""So many items of an argument are searched for children that would not be replaced there."""
 
 
 def check(tree: Supervisor) -> list[Problem]:
@@ -32,11 +45,9 @@ def check(tree: Supervisor) -> list[Problem]:
     """
     given: Any = tree
     if not isinstance(given, Supervisor):
-        kind = type(given).__name__
-        return [Problem("tree", f"is a {kind}", "write a Supervisor at the top")]
+        return [Problem("tree", f"is {shown(given)}", "write a Supervisor at the top")]
     found = _Check()
-    found.name(tree, "tree")
-    found.supervisor(tree, str(tree.name), [])
+    found.root(tree)
     return found.problems
 
 
@@ -55,10 +66,19 @@ def check_child(
     found = _Check()
     given: Any = spec
     if not isinstance(given, Component | Resource | Supervisor):
-        return [Problem(path, f"is a {type(given).__name__}", "write a Component or a Resource")]
+        return [Problem(path, f"is {shown(given)}", "write a Component or a Resource")]
     found.name(spec, path)
-    found.child(spec, path, [elders, *scopes], parent)
+    found.child(spec, path, _Place([elders, *scopes], parent))
     return found.problems
+
+
+class _Place(NamedTuple):
+    """Where a child stands: whom it may name, nearest first, and who is too young for that."""
+
+    scopes: list[Scope]
+    parent: Supervisor | None = None
+    younger: AbstractSet[object] = frozenset()
+    primary: str = ""
 
 
 class _Check:
@@ -66,64 +86,76 @@ class _Check:
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
-        self._sound: dict[int, object] = {}  # policies by identity; held, so that ids stay theirs
-        self._fits: set[tuple[object, int, tuple[str, ...]]] = set()
+        # By identity. What they are the ids of is part of the tree, so the ids stay theirs.
+        self._sound: set[int] = set()
+        self._reachable: set[tuple[int, int]] = set()
+        self._fits: set[tuple[int, int, tuple[str, ...]]] = set()
 
     def add(self, path: str, wrong: Wrong, level: Level = "error") -> None:
         self.problems.append(Problem(path, *wrong, level))
 
-    # --- a supervisor and its children -------------------------------------------------------------
+    # --- a supervisor and its children ------------------------------------------------------------
 
-    def supervisor(self, spec: Supervisor, path: str, scopes: list[Scope]) -> None:
-        self.fields(spec, path)
-        children = list(self.specs(spec.children, path))
-        names = self.names(children, path)
+    def root(self, tree: Supervisor) -> None:
+        path = tree.name if self.name(tree, "tree") else "tree"
+        self.supervisor(tree, path, [], but=AMONG_SIBLINGS)
+        for field in sorted(AMONG_SIBLINGS):
+            if getattr(tree, field) is not getattr(PLAIN, field):
+                wrong = "says nothing on the root, which has no siblings", "leave it out"
+                self.add(f"{path}.{field}", wrong)
+
+    def supervisor(
+        self, spec: Supervisor, path: str, scopes: list[Scope], but: AbstractSet[str] = frozenset()
+    ) -> None:
+        self.fields(spec, path, but)
+        children = dict(self.children(spec, path))
         elders: dict[str, Spec] = {}
-        younger = {child.name: child for child in children}
-        for child, where in zip(children, names, strict=True):
-            self.child(child, where, [elders, *scopes], spec, younger)
-            for name, copy in expand([child]) if _count(child) else [(child.name, child)]:
-                elders.setdefault(name, copy)
-        self.limits(spec, path, children)
+        names = {name for child in children.values() if isinstance(name := _any(child.name), str)}
+        place = _Place([elders, *scopes], spec, names)
+        for where, child in self.named(children, path):
+            self.child(child, where, place)
+            for name in copies_of(child) if _count(child) else (child.name,):
+                elders.setdefault(name, child)
+        self.limits(spec, path, list(children.values()))
 
-    def specs(self, children: Any, path: str) -> Iterator[Spec]:
+    def children(self, spec: Supervisor, path: str) -> Iterator[tuple[int, Spec]]:
+        children: Any = spec.children
         if not _is_list(children):
-            self.add(f"{path}.children", (f"is {children!r}", "write a list of children"))
+            self.add(f"{path}.children", (f"is {shown(children)}", "write a list of children"))
             return
         for index, child in enumerate(children):
             if isinstance(child, Component | Resource | Supervisor):
-                yield child
+                yield index, child
             else:
-                wrong = f"is {child!r}", "write a Component, a Resource or a Supervisor"
+                wrong = f"is {shown(child)}", "write a Component, a Resource or a Supervisor"
                 self.add(f"{path}.children[{index}]", wrong)
 
-    def names(self, children: Sequence[Spec], path: str) -> list[str]:
-        """The path of each child; by its number where its name is of no use."""
+    def named(self, children: Mapping[int, Spec], path: str) -> Iterator[tuple[str, Spec]]:
+        """The children by their paths; by their numbers where their names are of no use."""
         taken: set[str] = set()
-        paths = []
-        for index, child in enumerate(children):
-            usable = self.name(child, f"{path}.children[{index}]")
-            where = join(path, child.name) if usable else f"{path}.children[{index}]"
-            paths.append(where)
-            for name, _ in expand([child]) if usable and _count(child) else ():
-                if name in taken:
-                    wrong = f"is the second child named {name!r}", "give each its own name"
+        for index, child in children.items():
+            where = f"{path}.children[{index}]"
+            if self.name(child, where):
+                where = join(path, child.name)
+                names = copies_of(child) if _count(child) else (child.name,)
+                twice = next((name for name in names if name in taken), None)
+                if twice is not None:
+                    wrong = f"is the second child named {twice!r}", "give each its own name"
                     self.add(f"{where}.name", wrong)
-                taken.add(name)
-        return paths
+                taken.update(names)
+            yield where, child
 
     def name(self, spec: Spec, path: str) -> bool:
         name: Any = spec.name
         if not isinstance(name, str):
-            self.add(f"{path}.name", (f"is {name!r}", "write a text"))
+            self.add(f"{path}.name", (f"is {shown(name)}", "write a text"))
         elif not name:
             self.add(f"{path}.name", ("is empty", "write a name; its callable has none"))
         elif "/" in name or not name.isprintable():
             self.add(f"{path}.name", (f"is {name!r}", "write a printable name without `/`"))
         elif name == "fallback":
-            self.add(
-                f"{path}.name", ("is fallback", "write another; that is how fallbacks are named")
-            )
+            wrong = "is fallback", "write another; that is how fallbacks are named"
+            self.add(f"{path}.name", wrong)
         else:
             return True
         return False
@@ -134,74 +166,79 @@ class _Check:
             wrong = f"is {limit}, but {count} are declared", f"write at least {count}"
             self.add(f"{path}.max_children", wrong)
         intensity = spec.intensity
-        backoffs = [child.backoff for child in children for _ in range(_count(child) or 1)]
-        if children and self.sound(intensity) and all(map(self.sound, backoffs)):
-            if not intensity_is_reachable(intensity, backoffs):  # type: ignore[arg-type]
+        if intensity is None or id(intensity) not in self._sound:
+            return
+        restarted = [child for child in children if not _says(child.restart, "temporary")]
+        if restarted and all(id(child.backoff) in self._sound for child in restarted):
+            backoffs = ((child.backoff, _count(child) or 1) for child in restarted)
+            if not intensity_is_reachable(intensity, backoffs):
                 what = "cannot be reached: the children's backoff is too slow for it"
                 self.add(f"{path}.intensity", (what, "write a longer within"), "warning")
 
     # --- a child ----------------------------------------------------------------------------------
 
-    def child(
-        self,
-        spec: Spec,
-        path: str,
-        scopes: list[Scope],
-        parent: Supervisor | None,
-        younger: Scope | None = None,
-    ) -> None:
-        self.edges(spec, path, scopes, younger or {})
-        self.significance(spec, path, parent)
+    def child(self, spec: Spec, path: str, place: _Place) -> None:
+        self.edges(spec, path, place)
+        self.significance(spec, path, place.parent)
         if isinstance(spec, Supervisor):
-            self.supervisor(spec, path, scopes)
+            self.supervisor(spec, path, place.scopes)
         else:
             self.fields(spec, path)
             self.call(spec, path)
-        if self.sound(spec.quarantine) and self.sound(spec.backoff):
-            if not quarantine_is_reachable(spec.quarantine, spec.backoff):  # type: ignore[arg-type]
-                wrong = "cannot be reached: the backoff is too slow for it"
-                self.add(f"{path}.quarantine", (wrong, "write a longer within"), "warning")
+        if spec.quarantine is not None:
+            self.quarantine(spec.quarantine, spec, path)
         if spec.fallback is not None:
-            self.fallback(spec, path, scopes, parent, younger)
+            self.fallback(spec, path, place)
 
-    def fallback(
-        self,
-        primary: Spec,
-        path: str,
-        scopes: list[Scope],
-        parent: Supervisor | None,
-        younger: Scope | None,
-    ) -> None:
+    def quarantine(self, policy: Quarantine, spec: Spec, path: str) -> None:
+        key = id(policy), id(spec.backoff)
+        if key in self._reachable or _says(spec.restart, "temporary"):
+            return
+        if key[0] in self._sound and key[1] in self._sound:
+            if quarantine_is_reachable(policy, spec.backoff):
+                self._reachable.add(key)
+            else:
+                wrong = "cannot be reached: the backoff is too slow for it", "write a longer within"
+                self.add(f"{path}.quarantine", wrong, "warning")
+
+    def fallback(self, primary: Spec, path: str, place: _Place) -> None:
         spec: Any = primary.fallback
         if not isinstance(spec, Component | Resource):
-            self.add(f"{path}.fallback", (f"is {spec!r}", "write a Component or a Resource"))
+            self.add(f"{path}.fallback", (f"is {shown(spec)}", "write a Component or a Resource"))
             return
         where = f"{path}/fallback"
-        if spec.copies != 1:
-            self.add(f"{where}.copies", (f"is {spec.copies!r}", "leave it out: there is one of it"))
-        if spec.significant:
+        if not isinstance(_any(spec.name), str):
+            self.add(f"{where}.name", (f"is {shown(spec.name)}", "write a text"))
+        self.edges(spec, where, place._replace(primary=primary.name))
+        self.fields(spec, where, {"copies", "significant"})
+        if _count(spec) != 1:
+            wrong = f"is {shown(spec.copies)}", "leave it out: there is one of it"
+            self.add(f"{where}.copies", wrong)
+        if spec.significant is not False:
             self.add(f"{where}.significant", ("is set", "set it on the primary"))
-            return
-        self.child(spec, where, scopes, parent, younger)
+        self.call(spec, where)
+        if spec.quarantine is not None:
+            self.quarantine(spec.quarantine, spec, where)
+        if spec.fallback is not None:
+            self.fallback(spec, where, place)
 
     def significance(self, spec: Spec, path: str, parent: Supervisor | None) -> None:
         if spec.significant is True:
-            if spec.restart == "permanent":
+            if _says(spec.restart, "permanent"):
                 wrong = "is set on a permanent child, which never ends"
                 self.add(f"{path}.significant", (wrong, "write another restart"))
-            elif parent is None or parent.auto_shutdown == "never":
+            elif parent is None or _says(parent.auto_shutdown, "never"):
                 wrong = "is set, but its supervisor never shuts down by itself"
                 self.add(f"{path}.significant", (wrong, "set auto_shutdown there"))
-        if isinstance(spec, Supervisor) and spec.restart == "permanent":
-            if spec.auto_shutdown in ("any_significant", "all_significant"):
-                wrong = "ends a permanent supervisor, which is then started again"
-                self.add(f"{path}.auto_shutdown", (wrong, "write another restart"), "warning")
+        shuts_down = isinstance(spec, Supervisor) and not _says(spec.auto_shutdown, "never")
+        if shuts_down and _says(spec.restart, "permanent"):
+            wrong = "ends a permanent supervisor, which is then started again"
+            self.add(f"{path}.auto_shutdown", (wrong, "write another restart"), "warning")
 
     def call(self, spec: Component | Resource, path: str) -> None:
-        field = "run" if isinstance(spec, Component) else "factory"
-        fn: object = getattr(spec, field)
+        fn, field = (spec.run, "run") if isinstance(spec, Component) else (spec.factory, "factory")
         args, kwargs = _arguments(spec)
-        key = (fn, len(args), tuple(kwargs)) if _hashable(fn) else None
+        key = id(fn), len(args), tuple(kwargs)
         if key in self._fits:
             return
         wrong = wrong_callable(spec)
@@ -211,115 +248,138 @@ class _Check:
         doubt = doubtful_callable(spec)
         if doubt is not None:
             self.add(f"{path}.{field}", doubt, "warning")
-        status = isinstance(spec, Component)
-        misfit = wrong_arguments(fn, args, kwargs, status=status)
+        if not (_is_list(spec.args) and isinstance(spec.kwargs, Mapping)):
+            return
+        misfit = wrong_arguments(fn, args, kwargs, status=isinstance(spec, Component))
         if misfit is not None:
             self.add(f"{path}.args", misfit)
-        elif key is not None and doubt is None:
+        elif doubt is None:
             self._fits.add(key)
 
     # --- fields -----------------------------------------------------------------------------------
 
-    def fields(self, spec: Spec, path: str) -> None:
-        for name, kind in field_types(type(spec)).items():
-            if name in STRUCTURE:
-                continue
-            value = getattr(spec, name)
-            if name in POLICIES:
-                self.policy(name, value, f"{path}.{name}")
-            else:
-                wrong = wrong_value(name, value, kind)
-                if wrong is not None:
-                    self.add(f"{path}.{name}", wrong)
+    def fields(self, spec: Spec, path: str, but: AbstractSet[str] = frozenset()) -> None:
+        for rule in rules(type(spec), APART):
+            value = getattr(spec, rule.field)
+            if value is not rule.default and not rule.fits(value) and rule.field not in but:
+                self.add(f"{path}.{rule.field}", wrong_value(value, rule))
+        self.policy("backoff", spec.backoff, path)
+        self.policy("quarantine", spec.quarantine, path)
+        self.policy("stop", spec.stop, path)
+        if isinstance(spec, Supervisor):
+            self.policy("intensity", spec.intensity, path)
 
     def policy(self, name: str, value: Any, path: str) -> None:
         if id(value) in self._sound or (value is None and name in OPTIONAL):
             return
         kind = POLICIES[name]
         if not isinstance(value, kind):
-            self.add(path, (f"is {value!r}", f"write a {kind.__name__}"))
+            self.add(f"{path}.{name}", (f"is {shown(value)}", f"write a {kind.__name__}"))
             return
         wrongs = list(wrong_fields(value))
         for field, wrong in wrongs:
-            self.add(f"{path}.{field}", wrong)
+            self.add(f"{path}.{name}.{field}", wrong)
         if not wrongs:
-            self._sound[id(value)] = value
-
-    def sound(self, policy: object) -> bool:
-        """Whether a policy is there and has been found to be right."""
-        return policy is not None and id(policy) in self._sound
+            self._sound.add(id(value))
 
     # --- edges ------------------------------------------------------------------------------------
 
-    def edges(self, spec: Spec, path: str, scopes: list[Scope], younger: Scope) -> None:
-        if isinstance(spec, Component | Resource) and (spec.args or spec.kwargs):
-            self.references(spec, path, scopes)
-        if spec.needs:
-            self.needs(spec, path, scopes, younger)
-        after: Any = spec.after
-        if not _is_list(after):
-            self.add(f"{path}.after", (f"is {after!r}", "write a list of names"))
-            return
-        for name in after:
-            self.named(spec, name, f"{path}.after", scopes, younger)
+    def edges(self, spec: Spec, path: str, place: _Place) -> None:
+        if isinstance(spec, Component | Resource) and not (
+            _is_nothing(spec.args) and _is_nothing(spec.kwargs)
+        ):
+            self.arguments(spec, path, place)
+        if not _is_nothing(spec.needs):
+            self.needs(spec, path, place)
+        if not _is_nothing(spec.after):
+            for name in self.names(spec.after, f"{path}.after"):
+                self.elder(spec, name, f"{path}.after", place)
 
-    def references(self, spec: Component | Resource, path: str, scopes: list[Scope]) -> None:
-        args: Any = spec.args
-        kwargs: Any = spec.kwargs
-        if not _is_list(args):
-            self.add(f"{path}.args", (f"is {args!r}", "write a list"))
-        elif not isinstance(kwargs, Mapping):
-            self.add(f"{path}.kwargs", (f"is {kwargs!r}", "write a table"))
-        else:
-            for other in references(spec):
-                self.reference(spec, other, path, scopes)
+    def arguments(self, spec: Component | Resource, path: str, place: _Place) -> None:
+        args, kwargs = _arguments(spec)
+        if not _is_list(spec.args):
+            self.add(f"{path}.args", (f"is {shown(spec.args)}", "write a list"))
+        if not isinstance(_any(spec.kwargs), Mapping):
+            self.add(f"{path}.kwargs", (f"is {shown(spec.kwargs)}", "write a table"))
+        for where, values in ((f"{path}.args", args), (f"{path}.kwargs", kwargs.values())):
+            for value in values:
+                if isinstance(value, Component | Resource):
+                    self.reference(spec, value, where, place)
+                else:
+                    self.unreplaced(value, where, place.scopes)
 
-    def needs(self, spec: Spec, path: str, scopes: list[Scope], younger: Scope) -> None:
+    def needs(self, spec: Spec, path: str, place: _Place) -> None:
         where, needs = f"{path}.needs", _any(spec.needs)
-        if not (isinstance(needs, Mapping) or _is_list(needs)):
-            self.add(where, (f"is {needs!r}", "write a list of names"))
-            return
-        for name, binding in named_needs(spec).items():
-            target = self.named(spec, name, where, scopes, younger)
-            if binding not in ("final", "each"):
-                self.add(f"{where}.{name}", (f"is {binding!r}", "write final or each"))
+        for name in self.names(needs, where):
+            target = self.elder(spec, name, where, place)
+            binding = needs[name] if isinstance(needs, Mapping) else "final"
+            if not _says(binding, "final", "each"):
+                self.add(f"{where}.{name}", (f"is {shown(binding)}", "write final or each"))
             if target is not None:
                 self.ending(target, where)
 
-    def named(
-        self, spec: Spec, name: object, where: str, scopes: list[Scope], younger: Scope
-    ) -> Spec | None:
-        for scope in scopes:
-            if isinstance(name, str) and name in scope:
+    def names(self, given: Any, where: str) -> Iterator[str]:
+        """The names in a list or table of them, each once."""
+        if not (_is_list(given) or isinstance(given, Mapping)):
+            advice = (
+                f"write a list, [{given!r}]" if isinstance(given, str) else "write a list of names"
+            )
+            self.add(where, (f"is {shown(given)}", advice))
+            return
+        yield from dict.fromkeys(name for name in given if isinstance(name, str))
+        for other in given:
+            if not isinstance(other, str):
+                self.add(where, (f"names {shown(other)}", "write names, each as a text"))
+
+    def elder(self, spec: Spec, name: str, where: str, place: _Place) -> Spec | None:
+        """The nearest elder of that name; that there is none is a problem."""
+        for scope in place.scopes:
+            if name in scope:
                 return scope[name]
-        if name == spec.name:
-            self.add(where, (f"names itself, {name!r}", "leave it out"))
-        elif name in younger:
-            advice = f"list {name!r} before {spec.name!r}"
+        if _says(spec.name, name) or _says(place.primary, name):
+            what = "itself" if _says(spec.name, name) else "what it stands in for"
+            self.add(where, (f"names {what}, {name!r}", "leave it out"))
+        elif name in place.younger:
+            advice = f"list {name!r} before {place.primary or spec.name!r}"
             self.add(where, (f"{name!r} is a younger sibling", advice))
         else:
-            advice = "name one, here or further up"
-            advice += similar(name, [known for scope in scopes for known in scope])
+            advice = f"name one, here or further up{self.meant(name, place.scopes)}"
             self.add(where, (f"there is no elder sibling {name!r}", advice))
         return None
 
+    def meant(self, name: str, scopes: Iterable[Scope]) -> str:
+        if len(self.problems) >= HINTS:
+            return ""
+        return similar(name, (known for scope in scopes for known in scope))
+
     def reference(
-        self, spec: Spec, other: Component | Resource, path: str, scopes: list[Scope]
+        self, spec: Component | Resource, other: Component | Resource, where: str, place: _Place
     ) -> None:
-        for scope in scopes:
-            target = scope.get(other.name)
-            if target is not None and (target is other or target == other):
-                if target.copies != 1:
-                    wrong = f"{other.name!r} has copies, so its start value is ambiguous"
-                    self.add(f"{path}.args", (wrong, "declare it once"))
-                elif not _is_named(other.name, spec.needs):
-                    self.ending(target, f"{path}.args")
-                return
-        wrong = f"{other.name!r} is not an elder sibling, here or further up"
-        self.add(f"{path}.args", (wrong, f"list it before {spec.name!r}"))
+        target = _nearest(other.name, place.scopes)
+        if target is None:
+            wrong = f"{other.name!r} is not an elder sibling, here or further up"
+            self.add(where, (wrong, f"list it before {place.primary or spec.name!r}"))
+        elif not _is_same(target, other):
+            wrong = f"the nearest elder named {other.name!r} is declared otherwise"
+            self.add(where, (wrong, "pass that one, or give them different names"))
+        elif (_count(target) or 1) > 1:
+            wrong = f"{other.name!r} has copies, so its start value is ambiguous"
+            self.add(where, (wrong, "declare it once"))
+        elif not _is_named(other.name, spec.needs):
+            self.ending(target, where)
+
+    def unreplaced(self, value: object, where: str, scopes: list[Scope]) -> None:
+        """Say so where a sibling is passed in a way in which it stands for no start value."""
+        for other in (value, *_items(value)):
+            if not isinstance(other, Component | Resource | Supervisor):
+                continue
+            if _is_same(_nearest(other.name, scopes), other):
+                how = "stands inside another argument" if other is not value else "is a supervisor"
+                wrong = f"{other.name!r} {how}, and is not replaced by a start value"
+                self.add(where, (wrong, "pass a Component or a Resource by itself"), "warning")
 
     def ending(self, target: Spec, where: str) -> None:
-        if target.restart in ("transient", "temporary"):
+        if _says(target.restart, "transient", "temporary"):
             wrong = (
                 f"needs {target.name!r}, which is {target.restart} and goes for good when it ends"
             )
@@ -338,24 +398,53 @@ def _any(value: Any) -> Any:
     return value
 
 
+def _says(value: object, *words: str) -> bool:
+    """Whether a field holds one of these words; what else it may hold need not compare well."""
+    return isinstance(value, str) and value in words
+
+
 def _is_list(value: Any) -> bool:
+    if type(value) is tuple:  # the common case; the others take ten times as long
+        return True
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _is_nothing(value: Any) -> bool:
+    return type(value) in (tuple, Table) and not value
 
 
 def _is_named(name: str, needs: Any) -> bool:
     """Whether the ``needs`` speak of it themselves, and have been looked at."""
-    return isinstance(needs, Sequence | Mapping) and name in needs
+    return (_is_list(needs) or isinstance(needs, Mapping)) and name in needs
+
+
+def _nearest(name: object, scopes: Iterable[Scope]) -> Spec | None:
+    if isinstance(name, str):
+        for scope in scopes:
+            if name in scope:
+                return scope[name]
+    return None
+
+
+def _is_same(target: Spec | None, other: Spec) -> bool:
+    if target is None or target is other:
+        return target is other
+    try:
+        return bool(target == other)
+    except Exception:  # an argument's own __eq__, as of arrays
+        return False
+
+
+def _items(value: object) -> Iterable[object]:
+    """What a list or table holds, if it is one."""
+    if isinstance(value, Mapping):
+        value = value.values()
+    if isinstance(value, list | tuple | AbstractSet | ValuesView):
+        return islice(value, LOOKED_INTO)
+    return ()
 
 
 def _count(spec: Spec) -> int | None:
     """How many children a declaration makes; ``None`` where that makes no sense."""
     copies: Any = spec.copies
-    return copies if type(copies) is int and copies >= 1 else None
-
-
-def _hashable(value: object) -> bool:
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
+    return copies if type(copies) is int and 1 <= copies <= MOST else None

@@ -48,11 +48,12 @@ class Rule(Struct, frozen=True):
 
 
 @cache
-def rules(kind: type[Struct]) -> tuple[Rule, ...]:
-    """The rules of a declaration's fields."""
+def rules(kind: type[Struct], but: frozenset[str] = frozenset()) -> tuple[Rule, ...]:
+    """The rules of a declaration's fields, but for those that have checks of their own."""
     return tuple(
         Rule(field.name, field.default, *_rule(type_info(field.type), field.name))
         for field in msgspec.structs.fields(kind)
+        if field.name not in but
     )
 
 
@@ -123,14 +124,13 @@ def _rule(info: Type, field: str) -> tuple[Callable[[object], bool], str, tuple[
             return _one_of(frozenset(choices)), f"one of {', '.join(choices)}", choices
         case UnionType(types):
             return _optional(types, field)
-    return (lambda value: True), "", ()  # it has a check of its own
+    raise TypeError(f"no rule for {info}; give the field {field!r} a check of its own")
 
 
-def _number(
-    info: FloatType | IntType, kind: Any, field: str
-) -> Callable[[object], bool]:
-    more, least = info.gt, info.ge
-    most = info.le if info.le is not None else math.inf
+def _number(info: FloatType | IntType, kind: Any, field: str) -> Callable[[object], bool]:
+    more = -math.inf if info.gt is None else info.gt
+    least = -math.inf if info.ge is None else info.ge
+    most = math.inf if info.le is None else info.le
 
     def fits(value: object) -> bool:
         if not isinstance(value, kind) or isinstance(value, bool):
@@ -138,7 +138,7 @@ def _number(
         number = _as_float(value)
         if number == math.inf and field not in UNBOUNDED:
             return False
-        return (more is None or number > more) and (least is None or least <= number <= most)
+        return number > more and least <= number <= most
 
     return fits
 
@@ -146,8 +146,8 @@ def _number(
 def _as_float(value: Any) -> float:
     try:
         return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
+    except OverflowError:  # an integer with which no time can be reckoned
+        return math.nan
 
 
 def _one_of(choices: frozenset[str]) -> Callable[[object], bool]:
@@ -168,5 +168,5 @@ def _bounded(what: str, unit: str, info: FloatType | IntType) -> str:
     if info.gt is not None:
         return f"{what} greater than {info.gt:g}"
     if info.le is not None:
-        return f"{what} from {info.ge:g} to {int(info.le)}"
+        return f"{what} from {info.ge:g} to {int(info.le):,}"
     return f"{what}, {info.ge:g} or more" if info.ge is not None else what

@@ -45,7 +45,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--backend", nargs="+", choices=BACKENDS, default=list(BACKENDS))
     parser.add_argument("--rounds", type=_count, default=5, metavar="N", help="5 by default")
     parser.add_argument(
-        "--size", type=_count, metavar="N", help="children, restarts or trees, instead of the row's own"
+        "--size",
+        type=_count,
+        metavar="N",
+        help="children, restarts or trees, instead of the row's own",
     )
     return parser
 

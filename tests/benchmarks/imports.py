@@ -36,5 +36,7 @@ async def beneath(count: int) -> float:
 
 
 def _milliseconds(code: str) -> float:
-    done = subprocess.run([sys.executable, "-c", code], check=True, text=True, stdout=subprocess.PIPE)
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, text=True, stdout=subprocess.PIPE
+    )
     return float(done.stdout)

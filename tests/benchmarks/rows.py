@@ -16,7 +16,11 @@ Case: TypeAlias = Callable[[int], Awaitable[float]]
 BACKENDS: Final[tuple[Backend, ...]] = ("asyncio", "uvloop", "trio")
 SIDES: Final[tuple[Side, ...]] = ("ours", "floor")
 
-_COMPARE: Final = {"<": operator.lt, "<=": operator.le, ">=": operator.ge}
+_COMPARE: Final[dict[str, Callable[[float, float], bool]]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">=": operator.ge,
+}
 
 
 @dataclass(frozen=True)
@@ -60,16 +64,33 @@ ALL: Final[tuple[Row, ...]] = (
     Row("idle_start", "s", 10_000, idle.start, idle.start_tasks, Bar("<=", 1.25)),
     Row("idle_memory", "KiB", 10_000, idle.memory, idle.memory_of_tasks, Bar("<=", 1.3)),
     Row(
-        "idle_stop_dynamic", "s", 10_000, idle.stop_dynamic, idle.stop_tasks, Bar("<=", 1.3), gc=False
+        "idle_stop_dynamic",
+        "s",
+        10_000,
+        idle.stop_dynamic,
+        idle.stop_tasks,
+        Bar("<=", 1.3),
+        gc=False,
     ),
     Row("idle_stop_dynamic_gc", "s", 10_000, idle.stop_dynamic, idle.stop_tasks),
     Row(
-        "idle_stop_listed", "s", 10_000, idle.stop_listed, idle.stop_tasks, Bar("<=", 3, trio=5), gc=False
+        "idle_stop_listed",
+        "s",
+        10_000,
+        idle.stop_listed,
+        idle.stop_tasks,
+        Bar("<=", 3, trio=5),
+        gc=False,
     ),
     Row("idle_stop_listed_gc", "s", 10_000, idle.stop_listed, idle.stop_tasks),
     Row("restart", "/s", 20_000, restarts.rate, restarts.rate_of_tasks, Bar(">=", 0.75, trio=1.0)),
     Row(
-        "first_restart_ms", "ms", 300, restarts.first, restarts.first_of_tasks, Bar("<", 0.3, of="ours")
+        "first_restart_ms",
+        "ms",
+        300,
+        restarts.first,
+        restarts.first_of_tasks,
+        Bar("<", 0.3, of="ours"),
     ),
     Row("idle_wakeups", "", 10_000, idle.wakeups, idle.wakeups_of_tasks, Bar("<=", 0, of="ours")),
     Row(

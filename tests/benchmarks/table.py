@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from tests.benchmarks.rows import Backend
 from tests.benchmarks.runner import ROOT, Result
 
 HEAD = ("row", "backend", "ours", "floor", "ratio", "bar", "met")
@@ -50,7 +49,7 @@ def _figure(value: float, unit: str) -> str:
 
 def as_json(results: Sequence[Result]) -> dict[str, object]:
     """All figures by backend and row, and beside them the machine."""
-    by_backend: dict[Backend, dict[str, object]] = {}
+    by_backend: dict[str, dict[str, object]] = {}
     for result in results:
         by_backend.setdefault(result.backend, {})[result.row.name] = _facts(result)
     return {**by_backend, "machine": machine(), "commit": commit()}
@@ -91,7 +90,9 @@ def commit() -> str | None:
     """The commit of the checkout, with ``+`` where its files differ from it; None outside one."""
     try:
         head = _git("rev-parse", "HEAD")
-        return head + ("+" if _git("status", "--porcelain", "supervisor", "tests/benchmarks") else "")
+        return head + (
+            "+" if _git("status", "--porcelain", "supervisor", "tests/benchmarks") else ""
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
 

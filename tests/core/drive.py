@@ -46,7 +46,7 @@ from tests.explorer.laws import Watch
 
 E = TypeVar("E", bound=Event)
 
-AT_ONCE = Backoff(first=0, base=0.001, factor=1, cap=0.001, jitter="none")
+AT_ONCE = Backoff(first=0, base=0, factor=1, cap=1, jitter="none")
 SECOND = Backoff(first=1, base=1, factor=1, cap=1, jitter="none")
 
 

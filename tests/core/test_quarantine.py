@@ -199,7 +199,9 @@ def test_a_critical_child_escalates_instead() -> None:
 
 
 def test_what_a_critical_child_needs_is_critical() -> None:
-    drive = Drive(shaky("a"), child("b", needs=("a",)), child("c", needs=("b",), priority="critical"))
+    drive = Drive(
+        shaky("a"), child("b", needs=("a",)), child("c", needs=("b",), priority="critical")
+    )
 
     assert drive["a"].critical
     assert drive["b"].critical

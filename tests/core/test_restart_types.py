@@ -157,9 +157,7 @@ def test_every_crash_is_one_event_with_its_whole_group() -> None:
 
 
 def test_a_life_that_returns_while_it_waits_to_be_replaced_is_replaced() -> None:
-    drive = Drive(
-        child("a", restart="transient"), child("b", needs={"a": "each"}), obedient=False
-    )
+    drive = Drive(child("a", restart="transient"), child("b", needs={"a": "each"}), obedient=False)
     drive.restart("a")
     assert drive["a"].leaving
 
@@ -178,5 +176,3 @@ def test_stopped_is_told_with_how_long_it_took() -> None:
     drive.end("a")
 
     assert [e.took for e in drive.events(Stopped)] == [2]
-
-

@@ -1,5 +1,7 @@
 """Walk more than a test has time for: ``python -m tests.explorer --depth 6 --cap 50000``."""
 
+# ruff: noqa: T201 - a command line prints
+
 from __future__ import annotations
 
 import argparse
@@ -35,7 +37,9 @@ def main() -> int:
         exhausted += walked.exhausted
         capped += walked.capped
         end = "exhausted" if walked.exhausted else "capped" if walked.capped else "to its depth"
-        print(f"{walked.states:8} states {walked.steps:9} steps, depth {walked.depth}, {end}: {name}")
+        print(
+            f"{walked.states:8} states {walked.steps:9} steps, depth {walked.depth}, {end}: {name}"
+        )
     took = time.perf_counter() - began
     print(
         f"{len(trees) // options.every} trees, {states} states in {took:.0f} s: "

@@ -10,13 +10,11 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from supervisor._core import order
-from supervisor._core.child import AT_REST, ChildState
+from supervisor._core.child import ChildState
 from supervisor._core.effects import (
     AddChild,
     Begin,
     Cancel,
-    DeleteChild,
     Effect,
     Exited,
     Finish,
@@ -29,7 +27,6 @@ from supervisor._core.effects import (
     ReportedReady,
     RestartChild,
     Run,
-    ShutDown,
     StartChild,
     StopChild,
     StuckRemain,
@@ -38,6 +35,7 @@ from supervisor._core.effects import (
 )
 from supervisor._core.node import Node
 from supervisor._core.timers import _next, next_deadline
+from supervisor._core.verdict import is_process_level
 from supervisor._happenings import (
     Crashed,
     Declined,
@@ -125,7 +123,7 @@ class Watch:
         for effect in effects:
             self._perform(effect, effects)
         self._check_verdict(input, effects, unasked)
-        while self.pending and (self.pending[0].dynamic or self.passed(self.pending[0])):
+        while self.node.group is None and self.pending and self._out_of_the_way(self.pending[0]):
             del self.pending[0]
         if self.closing:
             self.pending.clear()
@@ -137,8 +135,9 @@ class Watch:
         """Account for the input; whether a life ended that nobody had asked to end."""
         if isinstance(input, Begin):
             self.pending = list(self.node.children.values())
-        elif isinstance(input, AddChild) and not input.child.dynamic and self.pending:
-            self.pending.append(input.child)
+        elif isinstance(input, AddChild) and not input.child.dynamic:
+            if self.pending and self.node.group is None:
+                self.pending.append(input.child)
         elif isinstance(input, ReportedReady):
             child = input.child
             if self.running.get(child) == input.life and child not in self.asked:
@@ -237,13 +236,11 @@ class Watch:
             at = at.primary
 
     def _in_its_place(self, child: ChildState) -> None:
-        self._expect(
-            self.node.now >= self.group_until, 5, f"{child} starts before its group may"
-        )
+        self._expect(self.node.now >= self.group_until, 5, f"{child} starts before its group may")
         for elder in self.pending:
             if elder.index >= child.index:
                 break
-            ok = elder.dynamic or self.passed(elder)
+            ok = self._out_of_the_way(elder)
             self._expect(ok, 3, f"{child} starts before its elder {elder}")
 
     def _stop_asked(self, event: StopAsked) -> None:
@@ -259,7 +256,8 @@ class Watch:
         )
         for at in self._provided_for(child):
             self._expect(
-                at is child or not any(
+                at is child
+                or not any(
                     binding == "each" and d in self.running and d not in self.stuck
                     for d, binding in (at.dependents or {}).items()
                 ),
@@ -316,7 +314,9 @@ class Watch:
         child, outcome = input.child, input.outcome
         foreign = outcome.kind == "cancelled" and unasked
         expected = int(outcome.kind == "crashed" or foreign)
-        told = [e for e in crashes if e.path == child.path and (foreign or e.error is outcome.error)]
+        told = [
+            e for e in crashes if e.path == child.path and (foreign or e.error is outcome.error)
+        ]
         self._expect(len(told) == len(crashes) == expected, 7, f"{outcome} was told {told}")
         judged = [e for e in effects if isinstance(e, Crashed | Returned)]
         if not unasked:
@@ -328,6 +328,8 @@ class Watch:
             self._expect(any(isinstance(e, Declined) for e in effects), 4, "not told of decline")
             return
         allowed = allowed_actions(child, error=outcome.kind != "returned")
+        if outcome.error is not None and is_process_level(outcome.error):
+            allowed = {"escalate"}
         ok = len(judged) == 1 and judged[0].verdict.action in allowed
         self._expect(ok, 4, f"{child.spec.restart} {outcome}: {judged}")
 
@@ -370,11 +372,14 @@ class Watch:
     def passed(self, child: ChildState) -> bool:
         """Whether the younger ones need not wait for it any longer."""
         in_group = self.node.spec.strategy != "one_for_one"
-        if child.removed or child.state in ("ready", "stuck"):
+        if child.removed:
             return True
         holds = set(child.holds or ())
         if "group" in holds:
-            holds -= {"finished", "declined"}  # the group's restart will revive it
+            # Its group has yet to go down and come back, which revives those that had ended.
+            return not POSITION.issuperset(holds - {"finished", "declined"})
+        if child.state in ("ready", "stuck"):
+            return True
         if holds and not (in_group and POSITION.issuperset(holds)):
             return True
         if child.attempt > 0 and not in_group:
@@ -382,6 +387,9 @@ class Watch:
         return child not in self.running and any(
             not self.serves(target) and self.passed(target) for target, _ in child.needs
         )
+
+    def _out_of_the_way(self, child: ChildState) -> bool:
+        return child.dynamic or self.passed(child)
 
     def _in_flight(self) -> list[ChildState]:
         """Lives that were asked to end, and are not beyond help."""
@@ -422,7 +430,7 @@ class Watch:
             self._expect(ok, 3, f"{child} lives on, and has lost {target}")
 
     def _expect_reason_to_be_down(self, child: ChildState) -> None:
-        if child.holds or self.node.group is not None and "group" in (child.holds or ()):
+        if child.holds or (self.node.group is not None and "group" in (child.holds or ())):
             return
         if not all(self.serves(target) for target, _ in child.needs):
             return

@@ -50,7 +50,7 @@ def test_a_violation_is_replayed_from_its_moves(monkeypatch: pytest.MonkeyPatch)
         walk(tree, depth=3)
 
     assert caught.value.moves == ["begin"]
-    with pytest.raises(AssertionError, match="law 3: .* before its elder"):
+    with pytest.raises(AssertionError, match=r"law 3: .* before its elder"):
         replay(tree, caught.value.moves)
 
 
@@ -90,6 +90,8 @@ def ring_again(child: ChildState) -> float:
 
 
 tell_crash = verdict._tell_crash
+
+
 def let_go_uncounted(node: Node, child: ChildState) -> None:
     child.probing = False
 
@@ -118,7 +120,14 @@ FAULTS: list[tuple[str, Any, str, Any, str, str]] = [
     ("3: .* started after the stop", order, "wanted", not_stopped, PAIR, ""),
     ("3: .* before its younger", close, "stop_in_order", nothing, PAIR, ""),
     ("4: .* stopped by an operator", order, "ENDED", ENDED | {"operator"}, GROUP, ""),
-    ("4: the group waits", group, "stop_in_order", never_stops, GROUP, "begin, crash a, end b, time, time"),
+    (
+        "4: the group waits",
+        group,
+        "stop_in_order",
+        never_stops,
+        GROUP,
+        "begin, crash a, end b, time, time",
+    ),
     ("4: temporary", verdict, "_failed", _restart, BRIEF, ""),
     ("5: .* before its backoff", order, "wanted", not_held_back, PAIR, ""),
     ("5: .* before its group", ChildState, "delayed", False, GROUP, ""),

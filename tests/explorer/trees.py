@@ -118,7 +118,10 @@ def _specials(strategy: Strategy) -> Iterator[tuple[str, Tree]]:
     beat = component("b", heartbeat=3, needs={"a": "each"}, stop=Stop(grace=1, deadline=1))
     yield "deadlines", tree(slow, beat, component("c"), extras=("shut down", "hurry"), **on)
     late = component("t", restart="temporary", reports=True, start_timeout=2, heartbeat=2)
-    yield "temporary", tree(component("a"), late, component("c"), commands=("restart", "stop"), **on)
+    yield (
+        "temporary",
+        tree(component("a"), late, component("c"), commands=("restart", "stop"), **on),
+    )
     urgent = component("b", priority="critical", quarantine=ASIDE, heartbeat=4)
     yield "critical", tree(component("a"), urgent, stop_within=9, **on)
     least = Intensity(1, 5)

@@ -47,7 +47,9 @@ COMMANDS = {
     "release": ReleaseChild,
     "delete": DeleteChild,
 }
-SLOTS = attrgetter(*ChildState.__slots__)
+TABLES = ("crashes", "dependents", "holds", "waiting")  # of a child, changed in place
+SCALARS = tuple(name for name in ChildState.__slots__ if name not in TABLES)
+scalars_of, tables_of = attrgetter(*SCALARS), attrgetter(*TABLES)
 LONG = 31.0
 """Ages beyond this many seconds decide nothing in the trees that are walked."""
 
@@ -95,9 +97,11 @@ class World:
                 found.extend(f"{command} {child.name}" for command in self.tree.commands)
             if self.tree.added is not None and not self.added:
                 found.append("add")
-        for extra in self.tree.extras:
-            if extra == "hurry" or not self.node.closing and self._names(extra):
-                found.append(extra)
+        found.extend(
+            extra
+            for extra in self.tree.extras
+            if extra == "hurry" or (not self.node.closing and self._names(extra))
+        )
         return found
 
     def _verbs(self, child: ChildState) -> Iterator[str]:
@@ -184,14 +188,19 @@ class World:
 
     def save(self) -> tuple[Any, ...]:
         self.known.update(dict.fromkeys(everyone(self.node)))
-        children = [(child, tuple(map(_copy, SLOTS(child)))) for child in self.known]
+        children = [
+            (child, scalars_of(child), tuple(map(_copy, tables_of(child)))) for child in self.known
+        ]
         fields = {name: _copy(value) for name, value in vars(self.node).items()}
         return self.now, self.added, children, fields, self.watch.save()
 
     def restore(self, saved: tuple[Any, ...]) -> None:
         self.now, self.added, children, fields, watch = saved
-        for child, values in children:
-            for name, value in zip(ChildState.__slots__, values, strict=True):
+        for child, scalars, tables in children:
+            if scalars_of(child) != scalars:
+                for name, value in zip(SCALARS, scalars, strict=True):
+                    setattr(child, name, value)
+            for name, value in zip(TABLES, tables, strict=True):
                 setattr(child, name, _copy(value))
         for name, value in fields.items():
             setattr(self.node, name, _copy(value))

@@ -29,6 +29,9 @@ class Told(list[Event]):
 def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     """All that the trees opened in this test tell, from the first event on; nothing is logged."""
     told = Told()
-    sink: Callable[..., Callable[[Event], None]] = lambda *_, **__: told.append
-    monkeypatch.setattr(host, "log_events", sink)
+
+    def log_events(*_: object, **__: object) -> Callable[[Event], None]:
+        return told.append
+
+    monkeypatch.setattr(host, "log_events", log_events)
     return told

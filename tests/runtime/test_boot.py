@@ -23,15 +23,26 @@ from supervisor import (
     TreeFailed,
     open_supervisor,
 )
-from supervisor.testing import Boom, Crashing, Declining, Gated, Hanging, Returning, SlowStarting
-from supervisor.testing import SlowStopping, settle
+from supervisor.testing import (
+    Boom,
+    Crashing,
+    Declining,
+    Gated,
+    Hanging,
+    Returning,
+    SlowStarting,
+    SlowStopping,
+    settle,
+)
 
 pytestmark = pytest.mark.usefixtures("leak_check")
 
 
 def three(*runs: Any, **options: Any) -> Supervisor:
     return Supervisor(
-        "root", [Component(run, name=name) for run, name in zip(runs, "abc", strict=True)], **options
+        "root",
+        [Component(run, name=name) for run, name in zip(runs, "abc", strict=True)],
+        **options,
     )
 
 

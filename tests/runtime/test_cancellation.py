@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from anyio import CancelScope, current_time, get_cancelled_exc_class, sleep, sleep_forever
 
@@ -28,8 +28,9 @@ pytestmark = pytest.mark.usefixtures("leak_check")
 
 def three(stopping: float = 1) -> tuple[Supervisor, list[SlowStopping]]:
     slow = [SlowStopping(stopping) for _ in range(3)]
-    return Supervisor("root", [Component(s, name=n) for s, n in zip(slow, "abc", strict=True)]), slow
-
+    return Supervisor(
+        "root", [Component(s, name=n) for s, n in zip(slow, "abc", strict=True)]
+    ), slow
 
 
 async def test_cancelling_the_block_stops_in_order_and_is_raised_again(told: Any) -> None:
@@ -73,7 +74,7 @@ async def test_cancelling_before_it_begins() -> None:
     with CancelScope() as scope:
         scope.cancel()
         async with open_supervisor(Supervisor("root", [Component(hanging)])):
-            await sleep(0)
+            await anyio.lowlevel.checkpoint()
     assert scope.cancelled_caught
     assert not hanging.alive
 

@@ -85,7 +85,7 @@ async def test_a_child_that_waits_for_its_restart() -> None:
         child = tree["a"]
         await settle()
         assert [hold.owner for hold in child.holds] == ["backoff"]
-        with pytest.raises(Restarting, match="stop.. it first"):
+        with pytest.raises(Restarting, match=r"stop\(\) it first"):
             await child.delete()
         with pytest.raises(AlreadyPresent):
             await tree.add(Component(Hanging(), name="a"))
@@ -229,7 +229,9 @@ async def test_stopping_a_stuck_child_raises_and_gives_it_no_further_life() -> N
 async def test_an_operators_start_ends_a_quarantine_with_a_probe(told: Any) -> None:
     crashing = Crashing(3)
     policy = Quarantine(crashes=3, within=60, open=600)
-    async with open_supervisor(one(crashing, quarantine=policy, backoff=Backoff(base=0.001))) as tree:
+    async with open_supervisor(
+        one(crashing, quarantine=policy, backoff=Backoff(base=0.001))
+    ) as tree:
         await sleep(10)
         assert [hold.owner for hold in tree["a"].holds] == ["quarantine"]
         await tree["a"].start()

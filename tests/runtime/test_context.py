@@ -11,8 +11,15 @@ import pytest
 from anyio import from_thread, sleep, sleep_forever, to_thread
 from anyio.abc import TaskStatus
 
-from supervisor import Component, NoTree, Supervisor, current_child, current_tree, open_supervisor
-from supervisor._record.log import ContextFilter
+from supervisor import (
+    Component,
+    ContextFilter,
+    NoTree,
+    Supervisor,
+    current_child,
+    current_tree,
+    open_supervisor,
+)
 from supervisor._runtime.context import current_path_and_life
 from supervisor.testing import Boom, Hanging, settle
 
@@ -178,7 +185,7 @@ async def test_log_lines_within_a_child_carry_its_path_and_life(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     log = logging.getLogger("a.users.own")
-    context = ContextFilter(current_path_and_life)
+    context = ContextFilter()
 
     async def component() -> None:
         log.warning("slow answer")

@@ -23,8 +23,17 @@ from supervisor import (
     current_child,
     open_supervisor,
 )
-from supervisor.testing import Boom, Crashing, Cued, Declining, Gated, Hanging, Returning
-from supervisor.testing import SlowStopping, settle
+from supervisor.testing import (
+    Boom,
+    Crashing,
+    Cued,
+    Declining,
+    Gated,
+    Hanging,
+    Returning,
+    SlowStopping,
+    settle,
+)
 
 pytestmark = pytest.mark.usefixtures("leak_check")
 

@@ -88,9 +88,7 @@ async def test_a_quarantine_ends_with_one_probe_that_stays_up(told: Any) -> None
 
 async def test_a_critical_child_is_never_quarantined_but_escalates(told: Any) -> None:
     crashing = Crashing()
-    spec = Supervisor(
-        "root", [Component(crashing, name="a", backoff=QUICK, priority="critical")]
-    )
+    spec = Supervisor("root", [Component(crashing, name="a", backoff=QUICK, priority="critical")])
     with pytest.raises(TreeFailed, match="root failed: root/a cannot be kept up"):
         async with open_supervisor(spec):
             await sleep(1000)
@@ -158,7 +156,7 @@ async def test_the_same_exception_object_raised_again_and_again_gathers_no_notes
         ],
     )
     async with open_supervisor(spec):
-        await sleep(100)
+        await sleep(20)
     assert len(error.__notes__) < 3
     frames = traceback.extract_tb(error.__traceback__)
     assert len(frames) < 1000
@@ -254,9 +252,7 @@ async def test_a_significant_child_that_an_operator_stops_does_not_end_its_super
 
 
 async def test_the_block_is_cancelled_when_the_tree_fails_and_may_clean_up() -> None:
-    spec = Supervisor(
-        "root", [Component(Crashing(after=1))], intensity=Intensity(0, within=60)
-    )
+    spec = Supervisor("root", [Component(Crashing(after=1))], intensity=Intensity(0, within=60))
     cleaned = False
     with pytest.raises(TreeFailed):
         async with open_supervisor(spec):

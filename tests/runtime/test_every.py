@@ -53,13 +53,13 @@ async def test_missed_turns_are_left_out_and_counted() -> None:
     assert missed == [0, 3, 0]
 
 
-async def test_a_million_seconds_do_not_drift() -> None:
+async def test_a_thousand_turns_do_not_drift() -> None:
     count = 0
     async for _ in every(0.1):
         count += 1
-        if count == 10_001:
+        if count == 1_001:
             break
-    assert current_time() == pytest.approx(1000.0, abs=1e-9)
+    assert current_time() == pytest.approx(100.0, abs=1e-9)
 
 
 async def test_it_can_be_cancelled_and_lets_others_run() -> None:

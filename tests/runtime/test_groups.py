@@ -22,8 +22,18 @@ from supervisor import (
     TreeFailed,
     open_supervisor,
 )
-from supervisor.testing import Boom, Crashing, Cued, Declining, Gated, Hanging, Returning
-from supervisor.testing import SlowStarting, SlowStopping, settle
+from supervisor.testing import (
+    Boom,
+    Crashing,
+    Cued,
+    Declining,
+    Gated,
+    Hanging,
+    Returning,
+    SlowStarting,
+    SlowStopping,
+    settle,
+)
 
 pytestmark = pytest.mark.usefixtures("leak_check")
 

@@ -105,7 +105,7 @@ async def test_the_total_deadline_reaches_the_depths(told: Any) -> None:
     spec = Supervisor("root", [Supervisor("middle", [inner])])
     async with open_supervisor(spec, stop_within=3):
         await settle()
-    assert [(e.at, e.path) for e in told.of(StopTimedOut)][0] == (3.0, "root/middle/inner/a")
+    assert [(e.at, e.path) for e in told.of(StopTimedOut)] == [(3.0, "root/middle/inner/a")]
     assert current_time() == 100.0
 
 
@@ -202,6 +202,7 @@ async def test_one_that_ends_by_a_significant_child_has_returned() -> None:
         assert str(await tree["inner"].wait()) == "returned"
         await tree["inner"].start()
         assert tree["inner/a"].life == 1
+        await tree.stop()
 
 
 async def test_significance_cascades_only_through_significant_supervisors() -> None:

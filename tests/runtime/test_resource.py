@@ -151,9 +151,7 @@ async def test_a_slow_exit_is_bounded_by_its_deadline(told: Any) -> None:
             with CancelScope(shield=True):
                 await sleep(7)
 
-    spec = Supervisor(
-        "root", [Resource(slow), Resource(slower, stop=Stop(deadline=10))]
-    )
+    spec = Supervisor("root", [Resource(slow), Resource(slower, stop=Stop(deadline=10))])
     async with open_supervisor(spec):
         await settle()
     assert [e.took for e in told.of(Stopped)] == [7.0, 0.0]

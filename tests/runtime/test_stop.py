@@ -12,7 +12,6 @@ from supervisor import (
     Component,
     Crashed,
     Ended,
-    Hold,
     Stop,
     StopAsked,
     StopBegun,
@@ -143,7 +142,7 @@ async def test_a_stuck_child_gets_no_further_life_and_the_others_go_on(told: Any
         await sleep(100)
         assert (tree["a"].state, tree["b"].state) == ("stuck", "ready")
         assert [r.what for r in tree.condition.reasons] == ["stuck"]
-        assert [hold.owner for hold in tree["a"].holds if isinstance(hold, Hold)] >= ["stuck"]
+        assert "stuck" in [hold.owner for hold in tree["a"].holds]
         await sleep(1000)
         assert (tree["a"].state, len(slow.lives)) == ("down", 1)
         assert len(told.of(Crashed)) == 1

@@ -1,0 +1,381 @@
+"""The running tree: it steps the machines and performs their effects.
+
+An input steps the machine in whichever task brings it. Effects are performed at once, and whatever
+they bring about (a nested supervisor that is ready, say) waits in the inbox until they are done, so
+that no step sees another one half done. All lives are tasks of one task group; a supervisor below
+the root is a machine, not a task. One task sleeps until the next deadline of all machines, if there
+is one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
+from heapq import heappop, heappush
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from supervisor._core.child import ChildState
+from supervisor._core.effects import (
+    AllReady,
+    Begin,
+    Cancel,
+    Effect,
+    Exited,
+    Finish,
+    Hurry,
+    Input,
+    Moved,
+    Notify,
+    OnlyStuckLeft,
+    ReasonChanged,
+    ReportedReady,
+    Run,
+    ShutDown,
+    StuckRemain,
+    TellStuck,
+    TimePassed,
+)
+from supervisor._core.node import Node
+from supervisor._core.step import step
+from supervisor._core.table import populate
+from supervisor._core.timers import next_deadline
+from supervisor._happenings import ConditionChanged, Event, StopTimedOut
+from supervisor._runtime.bus import Bus
+from supervisor._runtime.clock import now, source_of_chance
+from supervisor._runtime.life import CurrentChild, live
+from supervisor._spec.tree import Called, Component, Resource, Supervisor
+from supervisor._words import Condition, Outcome, Reason
+
+
+class LiveNode:
+    """A supervisor's machine in the running tree. ``seat`` is its place in its parent's machine."""
+
+    __slots__ = ("deadline", "node", "parent", "seat", "tree", "watchers")
+
+    def __init__(
+        self, tree: Runtime, node: Node, parent: LiveNode | None, seat: ChildState | None
+    ) -> None:
+        self.tree = tree
+        self.node = node
+        self.parent = parent
+        self.seat = seat
+        self.deadline = math.inf
+        self.watchers: dict[ChildState, list[anyio.Event]] = {}
+
+    def arguments(self, spec: Called) -> tuple[Sequence[object], Mapping[str, object]]:
+        """What to call the child with: start values in the place of their declarations."""
+        args, kwargs = spec.args, spec.kwargs
+        if any(isinstance(arg, Called) for arg in args):
+            args = [self._resolved(arg) for arg in args]
+        if any(isinstance(arg, Called) for arg in kwargs.values()):
+            kwargs = {name: self._resolved(arg) for name, arg in kwargs.items()}
+        return args, kwargs
+
+    def _resolved(self, arg: object) -> object:
+        return self._start_value(arg) if isinstance(arg, Component | Resource) else arg
+
+    def _start_value(self, spec: Called) -> object:
+        at: LiveNode | None = self
+        while at is not None:
+            child = at.node.children.get(spec.name)
+            if child is not None and (child.spec is spec or child.spec == spec):
+                return _value(child)
+            at = at.parent
+        raise LookupError(f"{spec.name} is not an elder sibling here or further up")
+
+    def watch(self, child: ChildState, signal: anyio.Event) -> None:
+        """Set the signal when the child next changes."""
+        child.watched += 1
+        self.watchers.setdefault(child, []).append(signal)
+
+    def unwatch(self, child: ChildState, signal: anyio.Event) -> None:
+        signals = self.watchers.get(child)
+        if signals is not None and signal in signals:
+            signals.remove(signal)
+            child.watched -= 1
+            if not signals:
+                del self.watchers[child]
+
+    def wake(self, child: ChildState) -> None:
+        for signal in self.watchers.pop(child, ()):
+            child.watched -= 1
+            signal.set()
+
+    def wake_all(self) -> None:
+        for child in tuple(self.watchers):
+            self.wake(child)
+
+
+def _value(child: ChildState) -> object:
+    """The start value of the life that serves: the child's own, or its fallback's."""
+    at: ChildState | None = child
+    while at is not None:
+        if at.state == "ready" and not at.leaving:
+            return at.runtime.value
+        at = at.fallback
+    return None
+
+
+def _depth(at: LiveNode) -> int:
+    return at.node.path.count("/")
+
+
+class Runtime:
+    """The machinery of one running tree; :class:`supervisor.Tree` is its face."""
+
+    def __init__(self, spec: Supervisor, stop_within: float) -> None:
+        self.face: Any = None
+        self.stop_within = stop_within
+        self.bus = Bus()
+        self.draw: Callable[[], float] = source_of_chance().random
+        node = Node(spec, spec.name, self.draw, now=now(), stop_within=stop_within)
+        populate(node)
+        self.root = LiveNode(self, node, None, None)
+        self.outcome: Outcome | None = None
+        self.booted = anyio.Event()
+        self.finished = anyio.Event()
+        self.aborting = False
+        self.condition = Condition()
+        self.condition_changed = anyio.Event()
+
+        self._reasons: dict[str, Reason] = {}
+        self._condition_is_stale = False
+        self._inbox: deque[tuple[LiveNode, Input]] = deque()
+        self._draining = False
+        self._deadlines: list[tuple[float, int, LiveNode]] = []
+        self._seq = 0
+        self._alarm = anyio.CancelScope()
+        self._context = copy_context()
+        self._group: TaskGroup | None = None
+
+    # --- the tree's own task ----------------------------------------------------------------------
+
+    async def keep(self) -> None:
+        """Hold the lives until the root has ended: shielded, because it is the machine that stops
+        them, in order, and not whoever cancels the caller."""
+        with anyio.CancelScope(shield=True):
+            try:
+                async with anyio.create_task_group() as group:
+                    self._group = group
+                    timer = group.start_soon(self._sleep_until_deadlines)
+                    self.feed(self.root, Begin())
+                    await self.finished.wait()
+                    timer.cancel()
+            finally:
+                self.aborting = True
+                self._group = None
+                self.finished.set()
+                self.booted.set()
+                self.condition_changed.set()
+                self.root.wake_all()
+                self.bus.close()
+
+    async def _sleep_until_deadlines(self) -> None:
+        while True:
+            with anyio.CancelScope(deadline=self._next_deadline()) as self._alarm:
+                await anyio.sleep_forever()
+            if not self._alarm.cancelled_caught:
+                return
+            for at in self._due():
+                self.feed(at, TimePassed())
+
+    # --- inputs -----------------------------------------------------------------------------------
+
+    def feed(self, at: LiveNode, input: Input) -> None:
+        """Step a machine, now or as soon as the step under way is done."""
+        self._inbox.append((at, input))
+        if not self._draining:
+            self._drain()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a step is under way, so that a command has to wait for its end."""
+        return self._draining
+
+    def command(self, at: LiveNode, input: Input) -> None:
+        """Step a machine by an input that it may refuse; what it raises is for the caller."""
+        effects = step(at.node, input, now())
+        self._draining = True
+        try:
+            self._perform(at, effects)
+        finally:
+            self._draining = False
+        self._drain()
+
+    def _drain(self) -> None:
+        self._draining = True
+        inbox = self._inbox
+        try:
+            while inbox:
+                at, input = inbox.popleft()
+                self._perform(at, step(at.node, input, now()))
+        except BaseException:
+            # A fault of our own: the lives that it takes down are not to be judged.
+            self.aborting = True
+            raise
+        finally:
+            self._draining = False
+        if self._condition_is_stale:
+            self._tell_condition()
+        self._set_alarm()
+
+    # --- effects ----------------------------------------------------------------------------------
+
+    def _perform(self, at: LiveNode, effects: list[Effect]) -> None:
+        publish = self.bus.publish
+        for effect in effects:
+            perform = _PERFORM.get(type(effect))
+            if perform is None:
+                publish(effect)  # type: ignore[arg-type]
+            else:
+                perform(self, at, effect)
+        deadline = next_deadline(at.node)
+        if deadline != at.deadline:
+            at.deadline = deadline
+            if deadline != math.inf:
+                self._seq += 1
+                heappush(self._deadlines, (deadline, self._seq, at))
+
+    def _run(self, at: LiveNode, effect: Run) -> None:
+        child = effect.child
+        if isinstance(child.spec, Supervisor):
+            self._run_supervisor(at, child, child.spec)
+            return
+        life = CurrentChild._begin(at, child)
+        child.runtime = life
+        group = self._group
+        assert group is not None
+        life._handle = group.create_task(live(life), name=child.path, context=self._context)
+
+    def _run_supervisor(self, at: LiveNode, child: ChildState, spec: Supervisor) -> None:
+        node = Node(spec, child.path, self.draw, life=child.life, now=now())
+        populate(node)
+        child.inner = node
+        child.runtime = LiveNode(self, node, at, child)
+        self.feed(child.runtime, Begin())
+
+    def _notify(self, at: LiveNode, effect: Notify) -> None:
+        child = effect.child
+        if child.is_supervisor:
+            self.feed(child.runtime, ShutDown(effect.by, f"{at.node.path} stops it"))
+        else:
+            child.runtime._notify()
+
+    def _cancel(self, at: LiveNode, effect: Cancel) -> None:
+        effect.child.runtime._cancel()
+
+    def _tell_stuck(self, at: LiveNode, effect: TellStuck) -> None:
+        child = effect.child
+        stack = "" if child.is_supervisor else child.runtime._stack()
+        self.bus.publish(StopTimedOut(at.node.now, child.path, child.life, effect.waited, stack))
+
+    def _moved(self, at: LiveNode, effect: Moved) -> None:
+        at.wake(effect.child)
+
+    def _reason(self, at: LiveNode, effect: ReasonChanged) -> None:
+        if effect.reason is None:
+            self._reasons.pop(effect.path, None)
+        else:
+            self._reasons[effect.path] = effect.reason
+        self._condition_is_stale = True
+
+    def _all_ready(self, at: LiveNode, effect: AllReady) -> None:
+        if at.parent is None or at.seat is None:
+            self.booted.set()
+        else:
+            self.feed(at.parent, ReportedReady(at.seat, at.seat.life))
+
+    def _finish(self, at: LiveNode, effect: Finish) -> None:
+        at.wake_all()
+        if at.parent is None or at.seat is None:
+            self.outcome = effect.outcome
+            self._condition_is_stale = True
+            self.finished.set()
+        else:
+            self._forget_reasons(at.node.path)
+            self.feed(at.parent, Exited(at.seat, at.seat.life, effect.outcome))
+
+    def _stuck_remain(self, at: LiveNode, effect: StuckRemain) -> None:
+        if at.parent is not None and at.seat is not None:
+            self.feed(at.parent, OnlyStuckLeft(at.seat))
+
+    # --- condition --------------------------------------------------------------------------------
+
+    def _forget_reasons(self, path: str) -> None:
+        below = path + "/"
+        for owner in [owner for owner in self._reasons if owner.startswith(below)]:
+            del self._reasons[owner]
+            self._condition_is_stale = True
+
+    def _tell_condition(self) -> None:
+        self._condition_is_stale = False
+        root = self.root.node
+        reasons = tuple(self._reasons[path] for path in sorted(self._reasons))
+        if root.offenders:
+            failed = tuple(Reason(child.path, "failed") for child in root.offenders)
+            condition = Condition("failed", failed + reasons)
+        else:
+            condition = Condition("degraded" if reasons else "healthy", reasons)
+        if condition != self.condition:
+            self.condition = condition
+            self.bus.publish(ConditionChanged(root.now, root.path, condition))
+            changed, self.condition_changed = self.condition_changed, anyio.Event()
+            changed.set()
+
+    # --- stopping ---------------------------------------------------------------------------------
+
+    def stop(self, reason: str) -> None:
+        """Begin an ordered stop; the first call's time limit holds."""
+        if not self.root.node.closing:
+            self.feed(self.root, ShutDown(now() + self.stop_within, reason))
+
+    def stop_at_once(self, within: float) -> None:
+        """Cancel everything now; what has not ended within so many seconds is stuck."""
+        self.feed(self.root, Hurry(now() + within, "asked to stop at once"))
+
+    # --- deadlines --------------------------------------------------------------------------------
+
+    def _next_deadline(self) -> float:
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][0] != deadlines[0][2].deadline:
+            heappop(deadlines)
+        return deadlines[0][0] if deadlines else math.inf
+
+    def _set_alarm(self) -> None:
+        deadline = self._next_deadline()
+        if deadline != self._alarm.deadline:
+            self._alarm.deadline = deadline
+
+    def _due(self) -> list[LiveNode]:
+        due: list[LiveNode] = []
+        at = now()
+        while self._next_deadline() <= at:
+            live_node = heappop(self._deadlines)[2]
+            live_node.deadline = math.inf
+            due.append(live_node)
+        # The deepest first: where a deadline of the whole stop comes for all at once, it is the
+        # child that is stuck, and its supervisors are so only because of it.
+        due.sort(key=_depth, reverse=True)
+        return due
+
+    def tell(self, event: Event) -> None:
+        """Publish an event that no machine made."""
+        self.bus.publish(event)
+
+
+_PERFORM: dict[type, Callable[[Runtime, LiveNode, Any], None]] = {
+    Run: Runtime._run,
+    Notify: Runtime._notify,
+    Cancel: Runtime._cancel,
+    TellStuck: Runtime._tell_stuck,
+    Moved: Runtime._moved,
+    ReasonChanged: Runtime._reason,
+    AllReady: Runtime._all_ready,
+    Finish: Runtime._finish,
+    StuckRemain: Runtime._stuck_remain,
+}

@@ -1,0 +1,114 @@
+"""Without a monitor, idle costs nothing: no timers, no polling, no wake-ups."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import anyio
+import pytest
+from anyio import sleep
+from anyio.lowlevel import current_token
+
+from supervisor import Component, Quarantine, Supervisor, open_supervisor
+from supervisor.testing import Crashing, Gated, Hanging, settle
+
+pytestmark = pytest.mark.usefixtures("leak_check")
+
+
+def next_timer(backend: str) -> float:
+    """Seconds until the event loop has something to do by itself; infinity for never."""
+    if backend == "trio":
+        import trio
+
+        return trio.lowlevel.current_statistics().seconds_to_next_deadline
+    loop: Any = current_token().native_token
+    timers = [timer.when() for timer in loop._scheduled if not timer.cancelled()]
+    return min(timers, default=math.inf) - (loop.time() if timers else 0)
+
+
+async def test_idle_children_set_no_timer(anyio_backend_name: str) -> None:
+    """Law 13, the traps of runsmith and mode."""
+    hanging = Hanging()
+    spec = Supervisor(
+        "root",
+        [
+            Component(hanging, name="a", copies=200),
+            Supervisor("inner", [Component(hanging, name="b", start_timeout=5)]),
+        ],
+    )
+    async with open_supervisor(spec) as tree:
+        for _ in range(20):
+            tree.start_soon(hanging)
+        await settle()
+        assert next_timer(anyio_backend_name) == math.inf
+        await tree.stop()
+
+
+async def test_no_task_wakes_while_nothing_happens(anyio_backend_name: str) -> None:
+    """Law 13: an hour passes in one jump of the clock."""
+    steps = 0
+    async with open_supervisor(Supervisor("root", [Component(Hanging(), copies=50)])) as tree:
+        original = tree._runtime.feed
+
+        def counted(*args: Any) -> None:
+            nonlocal steps
+            steps += 1
+            original(*args)
+
+        tree._runtime.feed = counted  # type: ignore[method-assign]
+        await settle()
+        assert next_timer(anyio_backend_name) == math.inf
+        await sleep(3600)
+        assert steps == 0
+
+
+async def test_timers_go_when_what_they_were_for_is_over(anyio_backend_name: str) -> None:
+    crashing, gated = Crashing(5), Gated()
+    policy = Quarantine(crashes=3, within=60, open=60, probe=5)
+    gated.open()
+    spec = Supervisor(
+        "root",
+        [
+            Component(crashing, name="a", quarantine=policy),
+            Component(gated, name="b", start_timeout=5, heartbeat=None),
+        ],
+    )
+    async with open_supervisor(spec) as tree:
+        await sleep(2000)
+        assert tree.condition.status == "healthy"
+        await settle()
+        assert next_timer(anyio_backend_name) == math.inf
+
+
+async def test_an_hour_of_crash_loops_leaves_nothing_behind(anyio_backend_name: str) -> None:
+    """Law 15: nothing grows without a bound."""
+    spec = Supervisor(
+        "root", [Component(Crashing(), name=f"c{i}", quarantine=None) for i in range(2)]
+    )
+    async with open_supervisor(spec) as tree:
+        await sleep(3600)
+        runtime = tree._runtime
+        assert len(runtime._deadlines) < 100
+        assert len(runtime.root.node.timers) < 100
+        assert not runtime._inbox
+        assert not runtime.root.watchers
+        for state in runtime.root.node.children.values():
+            assert state.life > 50
+            assert state.crashes is None or len(state.crashes) <= 5
+
+
+async def test_dynamic_children_that_come_and_go_leave_nothing_behind() -> None:
+    """Law 15, and the leaks of long-lived groups."""
+    async with open_supervisor() as tree:
+
+        async def job() -> None:
+            await sleep(1)
+
+        for _ in range(500):
+            tree.start_soon(job)
+            await anyio.lowlevel.checkpoint()
+        await sleep(2)
+        node = tree._runtime.root.node
+        assert len(node.children) == 0
+        assert node.copies == {}
