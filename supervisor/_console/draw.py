@@ -132,12 +132,12 @@ def _style(child: ChildView) -> str:
 
 
 def _why(child: ChildView, now: float) -> Text:
-    """What keeps it down, with what is left of it, and how its last life ended."""
+    """What keeps it down, with what is left of it, and how its last life ended, if by itself."""
     parts = [_hold(hold, now) for hold in child.holds]
     if child.waits_for:
         parts.append(f"waits for {listed(child.waits_for)}")
     text = Text(printable("; ".join(parts)))
-    if child.outcome is not None:
+    if child.outcome is not None and child.outcome.kind != "cancelled":
         said = f"{'  ' if parts else ''}{_ended(child.outcome)}"
         text.append(printable(said), style="dim")
     return text

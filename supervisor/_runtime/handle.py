@@ -91,7 +91,7 @@ class Child:
         """Wait until it is ready, through however many lives that takes; returns its start value.
 
         Raises:
-            NotFound: it was deleted, or has ended for good.
+            NotFound: it was deleted or forgotten.
             Closing: its supervisor is stopping.
         """
         await checkpoint()

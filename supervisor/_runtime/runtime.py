@@ -176,13 +176,18 @@ class Runtime:
                 self.bus.close()
 
     async def _sleep_until_deadlines(self) -> None:
-        while True:
-            with anyio.CancelScope(deadline=self._next_deadline()) as self._alarm:
-                await anyio.sleep_forever()
-            if not self._alarm.cancelled_caught:
-                return
-            for at in self._due():
-                self.feed(at, TimePassed())
+        try:
+            while True:
+                with anyio.CancelScope(deadline=self._next_deadline()) as self._alarm:
+                    await anyio.sleep_forever()
+                for at in self._due():
+                    self.feed(at, TimePassed())
+        finally:
+            # Somebody who cancels asyncio's tasks one by one gets an ordered stop, not a tree
+            # without deadlines.
+            if not (self.finished.is_set() or self.aborting) and self._group is not None:
+                self._group.start_soon(self._sleep_until_deadlines)
+                self.stop("its own task was cancelled")
 
     # --- inputs -----------------------------------------------------------------------------------
 

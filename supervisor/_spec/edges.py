@@ -9,6 +9,7 @@ cycle cannot be written.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 
 from msgspec import Struct
 
@@ -73,9 +74,8 @@ def edges_of(siblings: Sequence[tuple[str, Spec]]) -> dict[str, tuple[Edge, ...]
     Those of descendants that are found here are placed on the child that they live in. A
     fallback's own are under ``<child>/fallback``. Names that are not found here are left out.
     """
-    elders = _Elders()
     edges: dict[str, tuple[Edge, ...]] = {}
-    for name, spec in siblings:
+    for name, spec, elders in _with_elders(siblings):
         for key, needs in _needs_by_key(name, spec):
             found = tuple(
                 Edge(target, binding)
@@ -84,20 +84,17 @@ def edges_of(siblings: Sequence[tuple[str, Spec]]) -> dict[str, tuple[Edge, ...]
             )
             if found:
                 edges[key] = found
-        elders.add(name, spec)
     return edges
 
 
 def orders_of(siblings: Sequence[tuple[str, Spec]]) -> dict[str, tuple[str, ...]]:
     """Likewise whom each child starts ``after``, without needing it."""
-    elders = _Elders()
     orders: dict[str, tuple[str, ...]] = {}
-    for name, spec in siblings:
+    for name, spec, elders in _with_elders(siblings):
         for key, after in _after_by_key(name, spec):
             found = tuple(target for elder in after for target in elders.targets(elder))
             if found:
                 orders[key] = found
-        elders.add(name, spec)
     return orders
 
 
@@ -141,7 +138,7 @@ def _running(name: str, elders: Mapping[str, Spec]) -> Sequence[str]:
 
 
 class _Elders:
-    """The siblings before a child, and which children a name stands for: all copies of it."""
+    """The siblings before a child, and which of them a name stands for: all copies of it."""
 
     def __init__(self) -> None:
         self._targets: dict[str, list[str]] = {}
@@ -153,6 +150,19 @@ class _Elders:
 
     def targets(self, name: str) -> Sequence[str]:
         return self._targets.get(name, ())
+
+
+def _with_elders(
+    siblings: Sequence[tuple[str, Spec]],
+) -> Iterator[tuple[str, Spec, _Elders]]:
+    """Each child with its elders; copies of one declaration are none to each other."""
+    elders = _Elders()
+    for _, copies in groupby(siblings, key=lambda named: id(named[1])):
+        same_age = list(copies)
+        for name, spec in same_age:
+            yield name, spec, elders
+        for name, spec in same_age:
+            elders.add(name, spec)
 
 
 def _needs_by_key(name: str, spec: Spec) -> Iterator[tuple[str, Mapping[str, Binding]]]:
@@ -186,17 +196,15 @@ def _with_outer_needs(spec: Spec) -> dict[str, Binding]:
 
 def _outer_needs(spec: Supervisor) -> Iterator[tuple[str, Binding]]:
     elders: set[str] = set()
-    for name, child in expand(spec.children):
-        own = [_with_outer_needs(child)]
-        own += [needs_of(stand_in) for _, stand_in in fallbacks(name, child)]
-        for needs in own:
-            yield from ((n, binding) for n, binding in needs.items() if n not in elders)
-        elders.update((name, child.name))
+    for child in spec.children:
+        for _, needs in _needs_by_key(child.name, child):
+            yield from ((name, binding) for name, binding in needs.items() if name not in elders)
+        elders.update(copies_of(child))
 
 
 def _outer_after(spec: Supervisor) -> Iterator[str]:
     elders: set[str] = set()
-    for name, child in expand(spec.children):
-        for _, after in _after_by_key(name, child):
+    for child in spec.children:
+        for _, after in _after_by_key(child.name, child):
             yield from (elder for elder in after if elder not in elders)
-        elders.update((name, child.name))
+        elders.update(copies_of(child))

@@ -30,7 +30,7 @@ PLAIN: Final = Supervisor("plain")
 AMONG_SIBLINGS: Final = frozenset({"needs", "after", "fallback", "significant", "copies"})
 """Fields that say nothing on the root."""
 
-HINTS: Final = 50
+HINTS: Final = 20
 """After so many problems similar names are no longer looked for; somebody has renamed something."""
 
 LOOKED_INTO: Final = 100
@@ -114,7 +114,7 @@ class _Check:
         place = _Place([elders, *scopes], spec, names)
         for where, child in self.named(children, path):
             self.child(child, where, place)
-            for name in copies_of(child) if _count(child) else (child.name,):
+            for name in _names(child):
                 elders.setdefault(name, child)
         self.limits(spec, path, list(children.values()))
 
@@ -137,7 +137,7 @@ class _Check:
             where = f"{path}.children[{index}]"
             if self.name(child, where):
                 where = join(path, child.name)
-                names = copies_of(child) if _count(child) else (child.name,)
+                names = _names(child)
                 twice = next((name for name in names if name in taken), None)
                 if twice is not None:
                     wrong = f"is the second child named {twice!r}", "give each its own name"
@@ -230,8 +230,10 @@ class _Check:
             elif parent is None or _says(parent.auto_shutdown, "never"):
                 wrong = "is set, but its supervisor never shuts down by itself"
                 self.add(f"{path}.significant", (wrong, "set auto_shutdown there"))
-        shuts_down = isinstance(spec, Supervisor) and not _says(spec.auto_shutdown, "never")
-        if shuts_down and _says(spec.restart, "permanent"):
+        shutdown = getattr(spec, "auto_shutdown", "never")
+        if _says(shutdown, "any_significant", "all_significant") and _says(
+            spec.restart, "permanent"
+        ):
             wrong = "ends a permanent supervisor, which is then started again"
             self.add(f"{path}.auto_shutdown", (wrong, "write another restart"), "warning")
 
@@ -310,7 +312,7 @@ class _Check:
 
     def needs(self, spec: Spec, path: str, place: _Place) -> None:
         where, needs = f"{path}.needs", _any(spec.needs)
-        for name in self.names(needs, where):
+        for name in self.names(needs, where, bindings=True):
             target = self.elder(spec, name, where, place)
             binding = needs[name] if isinstance(needs, Mapping) else "final"
             if not _says(binding, "final", "each"):
@@ -318,9 +320,9 @@ class _Check:
             if target is not None:
                 self.ending(target, where)
 
-    def names(self, given: Any, where: str) -> Iterator[str]:
+    def names(self, given: Any, where: str, *, bindings: bool = False) -> Iterator[str]:
         """The names in a list or table of them, each once."""
-        if not (_is_list(given) or isinstance(given, Mapping)):
+        if not (_is_list(given) or (bindings and isinstance(given, Mapping))):
             advice = (
                 f"write a list, [{given!r}]" if isinstance(given, str) else "write a list of names"
             )
@@ -442,6 +444,13 @@ def _items(value: object) -> Iterable[object]:
     if isinstance(value, list | tuple | AbstractSet | ValuesView):
         return islice(value, LOOKED_INTO)
     return ()
+
+
+def _names(spec: Spec) -> Sequence[str]:
+    """The names that a declaration takes; none where that makes no sense."""
+    if not isinstance(_any(spec.name), str):
+        return ()
+    return copies_of(spec) if _count(spec) else (spec.name,)
 
 
 def _count(spec: Spec) -> int | None:

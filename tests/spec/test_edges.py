@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from supervisor import Component, Resource, Spec, Supervisor, check
+from supervisor._spec import validate
 from supervisor._spec.edges import Edge, edges_for, edges_of, expand, orders_of, outer_needs
 
 
@@ -109,6 +110,14 @@ def test_after_orders_without_binding() -> None:
     named = expand([leaf("a", copies=2), leaf("b"), inner, leaf("z", after=["inner"])])
     assert edges_of(named) == {}
     assert orders_of(named) == {"inner": ("a", "a-2", "b"), "z": ("inner",)}
+
+
+def test_copies_are_no_elders_of_each_other() -> None:
+    db = leaf("db")
+    inner = Supervisor("inner", [leaf("db", copies=2, args=(db,), after=["db"])])
+    assert edges(inner.children) == {}
+    assert orders_of(expand(inner.children)) == {}
+    assert edges([db, inner]) == {"inner": (("db", "each"),)}
 
 
 def test_a_child_that_is_added_finds_the_running_copies() -> None:
@@ -229,7 +238,7 @@ def supervisors(draw: st.DrawFn, name: str, known: list[Spec], depth: int) -> Su
 
 
 @given(tree=supervisors("root", [], 3))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_a_valid_tree_has_no_errors_and_the_edges_that_the_rule_says(tree: Supervisor) -> None:
     assert check(tree) == []
     assert all_edges(tree) == Naive(tree).edges
@@ -270,20 +279,25 @@ def chained(size: int) -> Supervisor:
 
 @pytest.mark.parametrize("work", [check, lambda tree: edges_of(expand(tree.children))])
 def test_work_grows_with_the_tree_and_not_faster(work: Any) -> None:
-    small, large = chained(1_000), chained(10_000)
+    small, large = chained(500), chained(5_000)
     work(small)  # what is computed once
     assert calls(work, large) < 10.5 * calls(work, small)
 
 
-def test_a_hundred_thousand_children_take_a_few_steps_each() -> None:
-    tree = Supervisor("t", [leaf(f"c{number}") for number in range(100_000)])
-    check(tree)
-    assert calls(check, tree) < 100_000 * 40
+def test_a_hundred_thousand_children_take_as_much_each_as_a_thousand() -> None:
+    thousand = Supervisor("t", [leaf(f"c{number}") for number in range(1_000)])
+    check(thousand)
+    assert calls(check, thousand) < 1_000 * 60
+    assert check(Supervisor("t", [leaf(f"c{number}") for number in range(100_000)])) == []
 
 
-def test_many_mistakes_are_found_in_linear_time() -> None:
+def test_many_mistakes_are_found_in_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(validate, "similar", lambda name, known: asked.append(name) or "")
+
     def wrong(size: int) -> Supervisor:
         return Supervisor("t", [leaf(f"child-{n}", needs=[f"chilt-{n}"]) for n in range(size)])
 
-    small, large = calls(check, wrong(1_000)), calls(check, wrong(4_000))
-    assert large < 4 * small
+    small, large = calls(check, wrong(500)), calls(check, wrong(5_000))
+    assert large < 10.5 * small
+    assert len(asked) == 2 * validate.HINTS  # looking for similar names is what takes long
