@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from supervisor._core.effects import Notify
+from supervisor._core.effects import Notify, Rush
 from supervisor._core.order import ask, cancel, everyone, stop_in_order
 from supervisor._errors import Stuck, TreeFailed, UnexpectedReturn
 from supervisor._happenings import Escalated, Rule, StopBegun, Verdict
@@ -64,6 +64,8 @@ def call_last(node: Node) -> None:
         child.stop_turn = True
         if child.up:
             ask(node, child, now=True)
+        if child.is_supervisor:
+            node.effects.append(Rush(child, node.by))
         elif child.state == "stopping" and child.cancel_at != math.inf:
             cancel(node, child)
 

@@ -127,6 +127,13 @@ class Notify(Struct, frozen=True):
     by: float
 
 
+class Rush(Struct, frozen=True):
+    """Have a supervisor cancel all that it has at once, everything by the time ``by``."""
+
+    child: ChildState
+    by: float
+
+
 class Cancel(Struct, frozen=True):
     """Cancel the life."""
 
@@ -171,6 +178,7 @@ Effect: TypeAlias = (
     Event
     | Run
     | Notify
+    | Rush
     | Cancel
     | TellStuck
     | Moved

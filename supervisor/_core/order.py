@@ -29,7 +29,7 @@ from supervisor._core.effects import (
     Run,
     StuckRemain,
 )
-from supervisor._core.node import UNREADY, Node
+from supervisor._core.node import UNREADY, Group, Node
 from supervisor._core.timers import arm
 from supervisor._happenings import Booted, Ended, Ready, Started, StopAsked
 from supervisor._words import Complaint, Hold, HoldOwner, Reason
@@ -84,6 +84,8 @@ def _refresh(node: Node, child: ChildState) -> None:
     if lost != child.lost:
         child.lost = lost
         node.touch_dependents(child)
+        if child.primary is not None:
+            node.touch(child.primary)
     leaving = child.state not in ("down", "stuck") and bool(
         child.asked or loses or child.holds or child.condemned or node.closing
     )
@@ -111,7 +113,9 @@ def _stood_in_for(child: ChildState) -> bool:
 
 
 def _gone_itself(stand_in: ChildState) -> bool:
-    return stand_in.holds is not None and not VIABLE.issuperset(stand_in.holds)
+    return unbound(stand_in) or (
+        stand_in.holds is not None and not VIABLE.issuperset(stand_in.holds)
+    )
 
 
 def _wants_fallback(child: ChildState) -> bool:
@@ -407,20 +411,39 @@ def _next_stops(node: Node) -> bool:
 
 
 def _release_group(node: Node) -> bool:
-    """Let a group that is down start again, once the delay of whoever caused it is over."""
+    """Let a group that is down start again, once the delay of whoever caused it is over.
+
+    Groups that have merged wait for the longest delay. But under rest_for_one a quarantine holds
+    only those after it: an elder that crashes is not kept down until a younger one is let out.
+    """
     group = node.group
     if group is None or node.stopping or node.stops:
         return False
-    if any(cause.delayed for cause in group.causes):
+    delayed = [cause for cause in group.causes if cause.delayed]
+    end = _still_held(node, delayed)
+    if end <= group.start:
         return False
-    node.group = None
-    members = list(members_from(node, group.start))
+    members = [child for child in members_from(node, group.start) if child.index < end]
+    node.group = Group(int(end), delayed) if delayed else None
     for child in members:
         if node.drop(child, "group") is not None:
             for owner in ENDED:
                 node.drop(child, owner)
     enqueue(node, members)
     return True
+
+
+def _still_held(node: Node, delayed: list[ChildState]) -> float:
+    """The first index that has to wait for one of these."""
+    if not delayed:
+        return math.inf
+    if node.spec.strategy == "one_for_all" or any(_backs_off(cause) for cause in delayed):
+        return 0
+    return min(cause.index for cause in delayed)
+
+
+def _backs_off(cause: ChildState) -> bool:
+    return cause.holds is not None and "backoff" in cause.holds
 
 
 def members_from(node: Node, start: int) -> Iterator[ChildState]:

@@ -335,14 +335,17 @@ def _significant_ended(node: Node, child: ChildState, clean: bool) -> None:
         return
     mode = node.spec.auto_shutdown
     counts = clean or child.spec.restart == "temporary"
-    if (mode == "any_significant" and counts) or (mode == "all_significant" and _is_last(node, child)):
+    if (mode == "any_significant" and counts) or (
+        mode == "all_significant" and _is_last(node, child)
+    ):
         node.outcome = Outcome("returned")
         begin_close(node, "significant", node.stop_within)
 
 
 def _lost_as_bystander(node: Node, child: ChildState) -> None:
-    """A temporary member does not survive its group's restart; that counts as its end."""
-    if node.spec.auto_shutdown == "all_significant" and _in_group(child):
+    """A temporary child does not survive a group's restart, or the loss of what it needs; unless
+    an operator wanted it so, that counts as its end."""
+    if node.spec.auto_shutdown == "all_significant" and not child.holds_any(AT_REST):
         _significant_ended(node, child, clean=False)
 
 

@@ -35,6 +35,7 @@ from supervisor._core.effects import (
     ReasonChanged,
     ReportedReady,
     Run,
+    Rush,
     ShutDown,
     StuckRemain,
     TellStuck,
@@ -176,18 +177,22 @@ class Runtime:
                 self.bus.close()
 
     async def _sleep_until_deadlines(self) -> None:
-        try:
-            while True:
+        while True:
+            try:
                 with anyio.CancelScope(deadline=self._next_deadline()) as self._alarm:
                     await anyio.sleep_forever()
-                for at in self._due():
-                    self.feed(at, TimePassed())
-        finally:
-            # Somebody who cancels asyncio's tasks one by one gets an ordered stop, not a tree
-            # without deadlines.
-            if not (self.finished.is_set() or self.aborting) and self._group is not None:
-                self._group.start_soon(self._sleep_until_deadlines)
+            except anyio.get_cancelled_exc_class():
+                # Whoever cancels asyncio's tasks one by one gets an ordered stop, not a tree without
+                # deadlines; and anyio would cancel the whole group for a task that ends so.
+                if self.finished.is_set() or self.aborting or self._group_is_cancelled:
+                    raise
                 self.stop("its own task was cancelled")
+            for at in self._due():
+                self.feed(at, TimePassed())
+
+    @property
+    def _group_is_cancelled(self) -> bool:
+        return self._group is None or self._group.cancel_scope.cancel_called
 
     # --- inputs -----------------------------------------------------------------------------------
 
@@ -270,6 +275,10 @@ class Runtime:
             self.feed(child.runtime, ShutDown(effect.by, f"{at.node.path} stops it"))
         else:
             child.runtime._notify()
+
+    def _rush(self, at: LiveNode, effect: Rush) -> None:
+        if effect.child.inner is not None:
+            self.feed(effect.child.runtime, Hurry(effect.by, f"{at.node.path} stops it at once"))
 
     def _cancel(self, at: LiveNode, effect: Cancel) -> None:
         effect.child.runtime._cancel()
@@ -376,6 +385,7 @@ class Runtime:
 _PERFORM: dict[type, Callable[[Runtime, LiveNode, Any], None]] = {
     Run: Runtime._run,
     Notify: Runtime._notify,
+    Rush: Runtime._rush,
     Cancel: Runtime._cancel,
     TellStuck: Runtime._tell_stuck,
     Moved: Runtime._moved,

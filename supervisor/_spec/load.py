@@ -135,7 +135,7 @@ class _Maker:
         self._broken: set[str] = set()  # modules whose failure has been told
 
     def note(self, path: str, what: str, write: str) -> None:
-        self.problems.append(Problem(path, what, write))
+        self.problems.append(Problem(one_line(path), one_line(what), one_line(write)))
 
     def root(self, table: Table) -> Supervisor:
         if not isinstance(table.get("name"), str) or not table["name"]:

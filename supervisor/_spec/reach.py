@@ -44,12 +44,17 @@ def intensity_is_reachable(intensity: Intensity, backoffs: Iterable[tuple[Backof
 def crashes_within(within: float, backoff: Backoff, enough: int) -> float:
     """How often a child can crash in less than ``within`` seconds, counted up to ``enough``."""
     again = _at_even_pace(within, backoff.first + backoff.reset_after)
-    return min(enough, max(_at_once(within, backoff, enough), again))
+    if backoff.reset_after == 0:  # each life begins anew, however short it is
+        return min(enough, again)
+    # After the first delay they only grow, so the window begins best right before or after it.
+    first = _at_once(within, _delays(backoff), enough)
+    later = _at_once(within, islice(_delays(backoff), 1, None), enough)
+    return min(enough, max(first, later, again))
 
 
-def _at_once(within: float, backoff: Backoff, enough: int) -> float:
+def _at_once(within: float, delays: Iterator[float], enough: int) -> float:
     crashes, passed, last = 1, 0.0, 0.0
-    for last in islice(_delays(backoff), min(enough, LONGEST)):
+    for last in islice(delays, min(enough, LONGEST)):
         passed += last
         if passed >= within or crashes >= enough:
             return crashes

@@ -13,7 +13,7 @@ from supervisor._spec.edges import copies_of
 from supervisor._spec.policy import MOST, POLICIES, Quarantine
 from supervisor._spec.reach import intensity_is_reachable, quarantine_is_reachable
 from supervisor._spec.tree import Component, Resource, Spec, Supervisor, Table
-from supervisor._spec.values import Wrong, rules, shown, similar, wrong_fields, wrong_value
+from supervisor._spec.values import Wrong, one_line, rules, shown, similar, wrong_fields, wrong_value
 from supervisor._words import join
 
 Level: TypeAlias = Literal["error", "warning"]
@@ -92,7 +92,8 @@ class _Check:
         self._fits: set[tuple[int, int, tuple[str, ...]]] = set()
 
     def add(self, path: str, wrong: Wrong, level: Level = "error") -> None:
-        self.problems.append(Problem(path, *wrong, level))
+        what, write = wrong
+        self.problems.append(Problem(one_line(path), what, write, level))
 
     # --- a supervisor and its children ------------------------------------------------------------
 
@@ -314,11 +315,12 @@ class _Check:
         where, needs = f"{path}.needs", _any(spec.needs)
         for name in self.names(needs, where, bindings=True):
             target = self.elder(spec, name, where, place)
+            if target is None:
+                continue
+            self.ending(target, where)
             binding = needs[name] if isinstance(needs, Mapping) else "final"
             if not _says(binding, "final", "each"):
                 self.add(f"{where}.{name}", (f"is {shown(binding)}", "write final or each"))
-            if target is not None:
-                self.ending(target, where)
 
     def names(self, given: Any, where: str, *, bindings: bool = False) -> Iterator[str]:
         """The names in a list or table of them, each once."""

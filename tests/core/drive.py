@@ -26,6 +26,7 @@ from supervisor._core.effects import (
     ReportedReady,
     RestartChild,
     Run,
+    Rush,
     ShutDown,
     StartChild,
     StopChild,
@@ -94,6 +95,7 @@ class Drive:
         self.ran: list[str] = []
         self.asked: list[str] = []
         self.noticed: list[tuple[str, float]] = []
+        self.rushed: list[tuple[str, float]] = []
         self.cancelled: list[str] = []
         self.outcome: Outcome | None = None
         self.stuck_remain = False
@@ -121,6 +123,8 @@ class Drive:
             self.ran.append(self.name(effect.child))
         elif isinstance(effect, Notify):
             self.noticed.append((self.name(effect.child), effect.by))
+        elif isinstance(effect, Rush):
+            self.rushed.append((self.name(effect.child), effect.by))
         elif isinstance(effect, Cancel):
             self.cancelled.append(self.name(effect.child))
             return True

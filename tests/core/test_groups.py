@@ -204,3 +204,28 @@ def test_a_child_added_while_its_group_is_down_is_started() -> None:
 
     assert drive.states() == "a:ready b:ready c:ready"
     assert drive.deadline == math.inf
+
+
+def test_an_elder_that_crashes_does_not_wait_for_a_younger_one_in_quarantine() -> None:
+    """Under rest_for_one a quarantine holds only those after it."""
+    drive = Drive(child("a"), child("b", quarantine=NEVER), child("c"), strategy="rest_for_one")
+    drive.crash("b")
+    drive.crash("b")
+    assert drive.states() == "a:ready b:down c:down"
+
+    drive.crash("a")
+
+    assert drive.states() == "a:ready b:down c:down"
+    drive.advance(60)
+    assert drive.states() == "a:ready b:ready c:ready"
+
+
+def test_an_elder_waits_with_its_group_for_a_younger_ones_backoff() -> None:
+    drive = Drive(child("a"), child("b", backoff=SECOND), child("c"), strategy="rest_for_one")
+    drive.crash("b")
+
+    drive.crash("a")
+
+    assert drive.states() == "a:down b:down c:down"
+    drive.advance(1)
+    assert drive.states() == "a:ready b:ready c:ready"

@@ -277,3 +277,13 @@ def test_the_leaves_of_nested_failures_are_flat() -> None:
     assert drive.outcome is not None
     assert isinstance(drive.outcome.error, TreeFailed)
     assert drive.outcome.error.exceptions == (leaf,)
+
+
+def test_a_supervisor_is_rushed_too_when_everything_is_cancelled_at_once() -> None:
+    drive = Drive(Supervisor("inner"), child("b"), obedient=False)
+    drive.ready("inner")
+
+    drive.hurry(1)
+
+    assert drive.rushed == [("inner", 1.0)]
+    assert drive.cancelled == ["b"]

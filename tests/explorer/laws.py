@@ -75,6 +75,7 @@ class Watch:
         "pending",
         "over",
         "group_until",
+        "aside_until",
         "closing",
         "last_call",
         "finished",
@@ -92,6 +93,7 @@ class Watch:
         self.pending: list[ChildState] = []  # who waits for his place in the start order
         self.over: dict[ChildState, str] = {}  # who is not to run again by himself, and why
         self.group_until = -math.inf
+        self.aside_until: dict[int, float] = {}  # rest_for_one: a quarantine holds those after it
         self.closing = False
         self.last_call = False
         self.finished = False
@@ -164,6 +166,7 @@ class Watch:
     def _commanded(self, child: ChildState, command: type) -> None:
         self.not_before.pop(child, None)
         self.group_until = -math.inf  # whoever delays the group may be let go, too
+        self.aside_until = {}
         if command is StopChild:
             self.over[child] = "stopped by an operator"
         elif command is not ReleaseChild:
@@ -236,7 +239,9 @@ class Watch:
             at = at.primary
 
     def _in_its_place(self, child: ChildState) -> None:
-        self._expect(self.node.now >= self.group_until, 5, f"{child} starts before its group may")
+        aside = [until for index, until in self.aside_until.items() if index <= child.index]
+        due = max([self.group_until, *aside])
+        self._expect(self.node.now >= due, 5, f"{child} starts before its group may")
         for elder in self.pending:
             if elder.index >= child.index:
                 break
@@ -286,7 +291,12 @@ class Watch:
 
     def _group_restarted(self, event: GroupRestarted) -> None:
         members = [c for c in self.node.children.values() if c.path in event.members]
-        self.group_until = max(self.group_until, event.at + event.delay)
+        until = event.at + event.delay
+        cause = next(c for c in members if c.path == event.cause)
+        if self.node.spec.strategy == "rest_for_one" and "quarantine" in (cause.holds or ()):
+            self.aside_until = {**self.aside_until, cause.index: until}
+        else:
+            self.group_until = max(self.group_until, until)
         waiting = {*self.pending, *members}
         self.pending = sorted(waiting, key=lambda child: child.index)
         for child in members:

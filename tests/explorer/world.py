@@ -226,6 +226,7 @@ class World:
             node.stopping,
             tuple(c.name for c in self.watch.pending),
             _due(now, self.watch.group_until),
+            tuple((index, _due(now, due)) for index, due in self.watch.aside_until.items()),
             node.outcome.kind,
         )
 

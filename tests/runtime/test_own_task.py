@@ -13,6 +13,7 @@ from supervisor.testing import Hanging, Swallowing
 pytestmark = pytest.mark.usefixtures("leak_check")
 
 
+@pytest.mark.virtual_clock(spin=200)
 @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
 async def test_a_tree_whose_timer_is_cancelled_stops_in_order_and_keeps_its_deadlines() -> None:
     swallowing = Swallowing()
