@@ -1,127 +1,142 @@
-"""Whether a callable can be what it is declared as, as far as that can be seen without calling it."""
+"""Whether a callable can be what it is declared as, as far as that can be seen without calling it.
+
+What cannot be seen is accepted: whether a builtin, a lambda or a function that somebody has wrapped
+returns an awaitable is known only when it is called.
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Iterator
+from types import FunctionType, MethodType
 
 from supervisor._spec.tree import Component, Resource, takes
-from supervisor._spec.values import Wrong, one_line, shown
+from supervisor._spec.values import Wrong, shown
 
-AWAITABLES = ("Awaitable", "Coroutine", "Future", "Task")
-"""A plain function whose return annotation names one of them says itself that it is to be awaited."""
+_UNSAID = object()
 
 
 def wrong_callable(spec: Component | Resource) -> Wrong | None:
     """Why the callable cannot be run or entered, if that is certain."""
-    if isinstance(spec, Component):
-        return _wrong_run(spec.run)
-    return _wrong_factory(spec.factory)
+    fn: object = spec.run if isinstance(spec, Component) else spec.factory
+    if not callable(fn):
+        advice = "an async function" if isinstance(spec, Component) else "an async context manager"
+        return f"is {shown(fn)}, which cannot be called", f"write {advice}"
+    return _wrong_run(_body(fn)) if isinstance(spec, Component) else _wrong_factory(_body(fn))
 
 
-def doubtful_callable(spec: Component | Resource) -> Wrong | None:
-    """Why the callable probably cannot be run or entered: a plain function may return anything."""
-    if isinstance(spec, Component):
-        if not _may_be_async(spec.run):
-            return f"{_name(spec.run)} is not an async function", "write `async def`"
-    elif inspect.isgeneratorfunction(inspect.unwrap(_function(spec.factory))):
-        what = f"{_name(spec.factory)} seems to make a context manager that is not async"
-        return what, "decorate an async generator with contextlib.asynccontextmanager"
-    return None
-
-
-def wrong_arguments(
-    fn: object, args: Sequence[object], kwargs: Mapping[str, object], *, status: bool
-) -> Wrong | None:
-    """Why the callable cannot be called with these arguments, if that is certain."""
-    try:
-        signature = inspect.signature(fn)  # type: ignore[arg-type]
-    except Exception:  # it has none, or somebody's own __signature__ fails
+def doubtful_run(spec: Component | Resource) -> Wrong | None:
+    """Why the callable probably cannot be run: a plain function seldom returns an awaitable."""
+    body = _body(spec.run) if isinstance(spec, Component) else None
+    if type(body) is not FunctionType or body.__name__ == "<lambda>":
         return None
-    given = dict(kwargs)
-    if status and takes(fn, "task_status"):  # type: ignore[arg-type]
-        given.setdefault("task_status", None)
-    try:
-        signature.bind(*args, **given)
-    except TypeError as error:
-        parameters = ", ".join(map(_parameter, signature.parameters.values()))
-        return one_line(f"do not fit {_name(fn)}({parameters}): {error}"), "pass what it takes"
-    return None
-
-
-def _wrong_run(run: object) -> Wrong | None:
-    if inspect.iscoroutine(run):
-        return "is a coroutine: the function has been called already", f"write {run.__name__} alone"
-    if not callable(run):
-        return f"is {shown(run)}, which cannot be called", "write an async function"
-    fn = _function(run)
-    if inspect.isclass(fn):
-        if hasattr(fn, "__await__"):
-            return None
-        return f"is the class {_name(fn)}", "write an async function, or an instance of it"
-    if inspect.isasyncgenfunction(fn):
-        return f"{_name(run)} is an async generator", "write an async function that does not yield"
-    return None
-
-
-def _wrong_factory(factory: object) -> Wrong | None:
-    if not inspect.isclass(factory) and hasattr(type(factory), "__aenter__"):
-        what = "is a context manager that has been made already, and is needed anew for every life"
-        return what, "write what makes it, and what that takes as args"
-    if inspect.iscoroutine(factory):
-        what = "is a coroutine: the function has been called already"
-        return what, f"write {factory.__name__} alone"
-    if not callable(factory):
-        return f"is {shown(factory)}, which cannot be called", "write what makes a context manager"
-    fn = _function(factory)
-    if _makes_no_manager(fn):
-        advice = "decorate an async generator with contextlib.asynccontextmanager"
-        return f"{_name(factory)} does not make an async context manager", advice
-    return None
-
-
-def _makes_no_manager(fn: Any) -> bool:
-    if inspect.isclass(fn):
-        plain = type(fn).__call__ is type.__call__
-        return plain and not (hasattr(fn, "__aenter__") and hasattr(fn, "__aexit__"))
-    yields = inspect.isasyncgenfunction(fn) or inspect.isgeneratorfunction(fn)
-    return yields or inspect.iscoroutinefunction(fn)
-
-
-def _may_be_async(run: object) -> bool:
-    fn = _function(run)
-    if inspect.iscoroutinefunction(run) or inspect.iscoroutinefunction(fn):
-        return True
-    if inspect.isbuiltin(fn):
-        return False
-    if not inspect.isfunction(fn) or fn.__name__ == "<lambda>":
-        return True
-    returns = str(fn.__annotations__.get("return", ""))
-    return inspect.iscoroutinefunction(inspect.unwrap(fn)) or any(
-        each in returns for each in AWAITABLES
+    if "return" in body.__annotations__ or any(map(_is_async, (body, *_wrapped(body)))):
+        return None
+    return (
+        f"{name_of(body)} is not an async function",
+        "write `async def`, or annotate what it returns",
     )
 
 
-def _function(fn: Any) -> Any:
-    """What is called in the end: beneath partials, methods and callable objects."""
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    if inspect.ismethod(fn):
-        return fn.__func__
-    if inspect.isclass(fn) or inspect.isroutine(fn):
-        return fn
-    return type(fn).__call__
+def wrong_arguments(spec: Component | Resource) -> Wrong | None:
+    """Why the callable cannot be called with its arguments, if that is certain."""
+    fn = spec.run if isinstance(spec, Component) else spec.factory
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):
+        return None
+    given = dict(spec.kwargs)
+    if isinstance(spec, Component) and takes(fn, "task_status"):
+        if "task_status" in given:
+            return "task_status is among the arguments", "leave it out: the supervisor gives it"
+        given["task_status"] = None
+    try:
+        signature.bind(*spec.args, **given)
+    except TypeError as error:
+        return f"do not fit: {error}", f"{name_of(fn)} takes {_parameters(signature)}"
+    return None
 
 
-def _parameter(parameter: inspect.Parameter) -> str:
-    # By name alone: annotations and defaults can be long, and can fail to print.
-    stars: dict[Any, str] = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}
-    return stars.get(parameter.kind, "") + parameter.name
+def likeness(fn: object) -> Hashable | None:
+    """The same for callables of which the same holds: closures of one function, methods of one
+    class. ``None`` for those that are like no other."""
+    if type(fn) is MethodType:
+        like = likeness(fn.__func__)
+        return None if like is None else (MethodType, like)
+    if type(fn) is FunctionType and not fn.__dict__:  # which wrappers use to say what they wrap
+        return fn.__code__
+    return None
 
 
-def _name(fn: object) -> str:
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    return str(getattr(fn, "__name__", None) or type(fn).__name__)
+def name_of(fn: object) -> str:
+    return getattr(fn, "__qualname__", None) or type(fn).__qualname__
+
+
+def _wrong_run(body: object) -> Wrong | None:
+    if inspect.isclass(body) and not hasattr(body, "__await__"):
+        return f"{name_of(body)} is a class", "write an async function, or an instance"
+    if inspect.isasyncgenfunction(body) or _is_generator(body):
+        return f"{name_of(body)} is a generator", "write an async function that does not yield"
+    returns = getattr(body, "__annotations__", {}).get("return", _UNSAID)
+    if returns in (None, "None") and not _is_async(body) and not any(_wrapped(body)):
+        return f"{name_of(body)} is not an async function", "write `async def`"
+    return None
+
+
+def _wrong_factory(body: object) -> Wrong | None:
+    decorate = "decorate an async generator with contextlib.asynccontextmanager"
+    if inspect.isasyncgenfunction(body):
+        return f"{name_of(body)} is an async generator", decorate
+    if _is_async(body) or _is_generator(body) or any(map(_is_generator, _wrapped(body))):
+        return f"{name_of(body)} does not return an async context manager", decorate
+    if inspect.isclass(body) and _makes_instances(body) and not hasattr(body, "__aenter__"):
+        return f"{name_of(body)} is no async context manager", "give it __aenter__ and __aexit__"
+    return None
+
+
+def _body(fn: object) -> object:
+    """What runs when it is called: the function behind partials, methods and callable objects."""
+    while not (inspect.isclass(fn) or _is_async(fn)):
+        if isinstance(fn, functools.partial):
+            fn = fn.func
+        elif isinstance(fn, MethodType):
+            fn = fn.__func__
+        elif isinstance(type(fn).__call__, FunctionType):
+            fn = type(fn).__call__
+        else:
+            break
+    return fn
+
+
+def _wrapped(fn: object) -> Iterator[object]:
+    """The functions that a decorator has put another in front of, as far as it says so."""
+    while (inner := getattr(fn, "__wrapped__", None)) is not None:
+        fn = _body(inner)
+        yield fn
+
+
+def _is_async(fn: object) -> bool:
+    return inspect.iscoroutinefunction(fn)
+
+
+def _is_generator(fn: object) -> bool:
+    awaitable = (
+        getattr(getattr(fn, "__code__", None), "co_flags", 0) & inspect.CO_ITERABLE_COROUTINE
+    )
+    return inspect.isgeneratorfunction(fn) and not awaitable
+
+
+def _makes_instances(cls: type) -> bool:
+    """Whether calling the class gives an instance of it, rather than anything else."""
+    plain: object = cls.__new__
+    return type(cls).__call__ is type.__call__ and plain is object.__new__
+
+
+def _parameters(signature: inspect.Signature) -> str:
+    """The parameters by name. Annotations and defaults would hide them."""
+    bare = [
+        parameter.replace(annotation=inspect.Parameter.empty, default=inspect.Parameter.empty)
+        for parameter in signature.parameters.values()
+    ]
+    return str(inspect.Signature(bare)) if bare else "no arguments"

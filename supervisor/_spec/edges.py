@@ -9,7 +9,6 @@ cycle cannot be written.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
 
 from msgspec import Struct
 
@@ -26,14 +25,12 @@ class Edge(Struct, frozen=True):
 
 def expand(children: Sequence[Spec]) -> list[tuple[str, Spec]]:
     """The children under their names, each of its ``copies`` by itself: ``poll``, ``poll-2``."""
-    return [(name, spec) for spec in children for name in copies_of(spec)]
-
-
-def copies_of(spec: Spec) -> Sequence[str]:
-    """The names of the children that one declaration makes."""
-    if spec.copies == 1:
-        return (spec.name,)
-    return (spec.name, *(f"{spec.name}-{number}" for number in range(2, spec.copies + 1)))
+    named: list[tuple[str, Spec]] = []
+    for spec in children:
+        named.append((spec.name, spec))
+        if spec.copies != 1:
+            named.extend((f"{spec.name}-{number}", spec) for number in range(2, spec.copies + 1))
+    return named
 
 
 def references(spec: Spec) -> Iterator[Component | Resource]:
@@ -74,8 +71,9 @@ def edges_of(siblings: Sequence[tuple[str, Spec]]) -> dict[str, tuple[Edge, ...]
     Those of descendants that are found here are placed on the child that they live in. A
     fallback's own are under ``<child>/fallback``. Names that are not found here are left out.
     """
+    elders = _Elders()
     edges: dict[str, tuple[Edge, ...]] = {}
-    for name, spec, elders in _with_elders(siblings):
+    for name, spec in siblings:
         for key, needs in _needs_by_key(name, spec):
             found = tuple(
                 Edge(target, binding)
@@ -84,17 +82,20 @@ def edges_of(siblings: Sequence[tuple[str, Spec]]) -> dict[str, tuple[Edge, ...]
             )
             if found:
                 edges[key] = found
+        elders.add(name, spec)
     return edges
 
 
 def orders_of(siblings: Sequence[tuple[str, Spec]]) -> dict[str, tuple[str, ...]]:
     """Likewise whom each child starts ``after``, without needing it."""
+    elders = _Elders()
     orders: dict[str, tuple[str, ...]] = {}
-    for name, spec, elders in _with_elders(siblings):
+    for name, spec in siblings:
         for key, after in _after_by_key(name, spec):
             found = tuple(target for elder in after for target in elders.targets(elder))
             if found:
                 orders[key] = found
+        elders.add(name, spec)
     return orders
 
 
@@ -108,37 +109,38 @@ def edges_for(
         found = tuple(
             Edge(target, binding)
             for needed, binding in needs.items()
-            for target in _running(needed, elders)
+            for target in targets(needed, elders)
         )
         if found:
             edges[key] = found
     for key, after in _after_by_key(name, spec):
-        targets = tuple(target for elder in after for target in _running(elder, elders))
-        if targets:
-            orders[key] = targets
+        ordered = tuple(target for elder in after for target in targets(elder, elders))
+        if ordered:
+            orders[key] = ordered
     return edges, orders
+
+
+def targets(name: str, elders: Mapping[str, Spec]) -> Iterator[str]:
+    """Which running children a name stands for: all copies that are there."""
+    if name not in elders:
+        return
+    yield name
+    spec = elders[name]
+    if name == spec.name:
+        copies = (f"{name}-{number}" for number in range(2, spec.copies + 1))
+        yield from (copy for copy in copies if copy in elders)
 
 
 def outer_needs(spec: Spec, elders: Mapping[str, Spec]) -> dict[str, Binding]:
     """What the child, or anything below it, needs that is not among these siblings."""
     needs: dict[str, Binding] = {}
     for _, wanted in _needs_by_key(spec.name, spec):
-        needs.update((name, binding) for name, binding in wanted.items() if name not in elders)
+        _bind(needs, ((name, binding) for name, binding in wanted.items() if name not in elders))
     return needs
 
 
-def _running(name: str, elders: Mapping[str, Spec]) -> Sequence[str]:
-    """The running siblings that a name stands for."""
-    if name not in elders:
-        return ()
-    spec = elders[name]
-    if spec.copies == 1 or spec.name != name:
-        return (name,)
-    return [copy for copy in copies_of(spec) if copy in elders]
-
-
 class _Elders:
-    """The siblings before a child, and which of them a name stands for: all copies of it."""
+    """The siblings before a child, and which children a name stands for: all copies of it."""
 
     def __init__(self) -> None:
         self._targets: dict[str, list[str]] = {}
@@ -152,22 +154,9 @@ class _Elders:
         return self._targets.get(name, ())
 
 
-def _with_elders(
-    siblings: Sequence[tuple[str, Spec]],
-) -> Iterator[tuple[str, Spec, _Elders]]:
-    """Each child with its elders; copies of one declaration are none to each other."""
-    elders = _Elders()
-    for _, copies in groupby(siblings, key=lambda named: id(named[1])):
-        same_age = list(copies)
-        for name, spec in same_age:
-            yield name, spec, elders
-        for name, spec in same_age:
-            elders.add(name, spec)
-
-
 def _needs_by_key(name: str, spec: Spec) -> Iterator[tuple[str, Mapping[str, Binding]]]:
     if type(spec) is Component and not (spec.needs or spec.args or spec.kwargs or spec.fallback):
-        return  # the common case among ten thousand
+        return  # as most of ten thousand are
     yield name, _with_outer_needs(spec)
     for key, stand_in in fallbacks(name, spec):
         yield key, needs_of(stand_in)
@@ -188,23 +177,28 @@ def _with_outer_needs(spec: Spec) -> dict[str, Binding]:
     """What the child needs, and what those below it need that is not among themselves."""
     needs = needs_of(spec)
     if isinstance(spec, Supervisor):
-        for needed, binding in _outer_needs(spec):
-            if needs.get(needed) != "each":
-                needs[needed] = binding
+        _bind(needs, _outer_needs(spec))
     return needs
+
+
+def _bind(needs: dict[str, Binding], more: Iterable[tuple[str, Binding]]) -> None:
+    """Add more needs; of two bindings to one sibling the stricter remains."""
+    for needed, binding in more:
+        if needs.get(needed) != "each":
+            needs[needed] = binding
 
 
 def _outer_needs(spec: Supervisor) -> Iterator[tuple[str, Binding]]:
     elders: set[str] = set()
-    for child in spec.children:
-        for _, needs in _needs_by_key(child.name, child):
-            yield from ((name, binding) for name, binding in needs.items() if name not in elders)
-        elders.update(copies_of(child))
+    for name, child in expand(spec.children):
+        for _, needs in _needs_by_key(name, child):
+            yield from ((n, binding) for n, binding in needs.items() if n not in elders)
+        elders.add(name)
 
 
 def _outer_after(spec: Supervisor) -> Iterator[str]:
     elders: set[str] = set()
-    for child in spec.children:
-        for _, after in _after_by_key(child.name, child):
+    for name, child in expand(spec.children):
+        for _, after in _after_by_key(name, child):
             yield from (elder for elder in after if elder not in elders)
-        elders.update(copies_of(child))
+        elders.add(name)

@@ -8,165 +8,149 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from supervisor._errors import Problem
-from supervisor._spec.values import shown, similar
-from supervisor._words import join
+from supervisor._spec.table import Table, name_in, path_in
+from supervisor._spec.values import Wrong, similar
 
 PREFIX: Final = "SUPERVISOR__"
 
-_VARIABLE = re.compile(r"\$(?P<escaped>\$)?\{(?:(?P<name>\w+)(?::-(?P<default>[^{}]*))?\})?")
+_VARIABLE: Final = re.compile(r"\$(?P<escaped>\$)?\{((?P<name>\w+)(:-(?P<default>[^}]*))?\})?")
 
 
-def expanded(
-    table: dict[str, Any], environ: Mapping[str, str]
-) -> tuple[dict[str, Any], list[Problem]]:
-    """The table with ``${NAME}`` and ``${NAME:-default}`` in its strings replaced.
+class Environment:
+    """What a file takes from the variables, and what is wrong with that."""
 
-    As in a shell the default also stands for a variable that is empty, and ``$${NAME}`` stays as
-    ``${NAME}``. A variable that is not set and has no default is a problem, at the place where the
-    string stands.
-    """
-    reader = _Reader(environ)
-    return reader.table(table, named(table) or "tree"), reader.problems
-
-
-class _Reader:
-    """Replaces variables, and notes those that it cannot replace."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self.environ = environ
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self.variables = variables
         self.problems: list[Problem] = []
+        self._origins: dict[str, str] = {}
 
-    def table(self, table: dict[str, Any], path: str) -> dict[str, Any]:
+    # --- variables inside strings --------------------------------------------------------------------
+
+    def expanded(self, table: Table, path: str) -> Table:
+        """A child's table with ``${NAME}`` and ``${NAME:-default}`` in its strings replaced.
+
+        As in a shell the default stands for an empty variable, too. ``$${`` is how ``${`` is
+        written. A variable that is not set and has no default is a problem.
+        """
         return {
-            key: self.children(value, path)
+            key: self._below(value, path)
             if key == "children" and isinstance(value, list)
-            else self.value(value, f"{path}/fallback" if key == "fallback" else f"{path}.{key}")
+            else self._value(value, f"{path}.{key}")
             for key, value in table.items()
         }
 
-    def children(self, tables: list[Any], path: str) -> list[Any]:
-        return [self.value(table, place(path, i, table)) for i, table in enumerate(tables)]
+    def _below(self, children: list[Any], path: str) -> list[Any]:
+        return [
+            self.expanded(child, path_in(path, index, child)) if isinstance(child, dict) else child
+            for index, child in enumerate(children)
+        ]
 
-    def value(self, value: Any, path: str) -> Any:
+    def _value(self, value: Any, path: str) -> Any:
         if isinstance(value, dict):
-            return self.table(value, path)
+            return {key: self._value(item, f"{path}.{key}") for key, item in value.items()}
         if isinstance(value, list):
-            return [self.value(item, path) for item in value]
-        if isinstance(value, str) and "${" in value:
-            return _VARIABLE.sub(lambda found: self.variable(found, path), value)
+            return [self._value(item, f"{path}[{index}]") for index, item in enumerate(value)]
+        if isinstance(value, str):
+            return _VARIABLE.sub(lambda found: self._variable(found, path), value)
         return value
 
-    def variable(self, found: re.Match[str], path: str) -> str:
+    def _variable(self, found: re.Match[str], path: str) -> str:
         name, default = found["name"], found["default"]
         if found["escaped"]:
             return found[0][1:]
         if name is None:
-            write = "write ${NAME} or ${NAME:-default}, or $${ for the text itself"
-            self.problems.append(Problem(path, "has a ${ that is no variable", write))
+            what = "has '${' that no variable's name and '}' follow"
+            self.problems.append(Problem(path, what, "write '$${' for the two characters"))
             return found[0]
-        given = self.environ.get(name)
-        if given or (given is not None and default is None):
-            return given
-        if default is None:
+        value = self.variables.get(name)
+        if default is not None:
+            return value or default
+        if value is None:
             write = f"set it, or write ${{{name}:-a default}}"
             self.problems.append(Problem(path, f"the variable {name} is not set", write))
-            return found[0]
-        return default
+        return value or ""
+
+    # --- overrides -----------------------------------------------------------------------------------
+
+    def override(self, root: Table, path: str) -> None:
+        """Put the variables ``SUPERVISOR__<child>__<field>`` into the root's table.
+
+        ``SUPERVISOR__telegram__backoff__cap=5`` sets a field of every child of that name; case does
+        not matter, and ``-`` is written ``_``. Values are read as TOML where they can be. What fits
+        nothing is a problem.
+        """
+        named: dict[str, list[tuple[str, Table]]] = {}
+        for where, table in _nodes(path, root):
+            named.setdefault(_plain(name_in(table)), []).append((where, table))
+        for variable in sorted(self.variables):
+            if variable.upper().startswith(PREFIX):
+                wrong = self._override(variable, named)
+                if wrong is not None:
+                    self.problems.append(Problem(variable, *wrong))
+
+    def _override(
+        self, variable: str, named: Mapping[str, list[tuple[str, Table]]]
+    ) -> Wrong | None:
+        rest = _plain(variable[len(PREFIX) :])
+        name = max((name for name in named if rest.startswith(f"{name}__")), key=len, default="")
+        if not name:
+            known = similar(rest.partition("__")[0], named)
+            return "names no child", f"write {PREFIX}<child>__<field>{known}"
+        fields = rest[len(name) + 2 :].split("__")
+        if not all(fields) or fields == ["children"]:
+            return "names no field that can be set", f"write {PREFIX}<child>__<field>"
+        value = _parsed(self.variables[variable])
+        for path, table in named[name]:
+            where = _put(table, fields, value)
+            if where is None:
+                return f"{fields[0]} is no table at {path}", f"write {PREFIX}{name}__{fields[0]}"
+            self._origins[f"{path}.{where}"] = variable
+        return None
+
+    def told(self, problem: Problem) -> Problem:
+        """The problem, which names the variable if the value at its path came from one."""
+        for path, variable in self._origins.items():
+            rest = problem.path.removeprefix(path)
+            if rest != problem.path and rest[:1] in ("", ".", "["):
+                what = f"{problem.what} (set by {variable})"
+                return Problem(problem.path, what, problem.write, problem.level)
+        return problem
 
 
-def overridden(
-    table: dict[str, Any], environ: Mapping[str, str]
-) -> tuple[dict[str, str], list[Problem]]:
-    """Put the overrides of the environment into a tree's table; what does not fit is a problem.
-
-    ``SUPERVISOR__telegram__backoff__cap=5`` sets a field of every child of that name; case does
-    not matter, and what a variable's name cannot hold, like ``-``, is written ``_``. Values are
-    read as TOML where they can be.
-
-    Returns:
-        The variables by the paths of the fields that they have set, and the problems.
-    """
-    origins: dict[str, str] = {}
-    problems: list[Problem] = []
-    tables: dict[str, list[tuple[str, dict[str, Any]]]] = {}
-    for path, each in _tables(named(table) or "tree", table):
-        tables.setdefault(_plain(named(each)), []).append((path, each))
-    for variable in sorted(environ):
-        if variable.upper().startswith(PREFIX):
-            child, *fields = variable[len(PREFIX) :].lower().split("__")
-            wrong = _override(tables, child, fields, _parsed(environ[variable]))
-            if wrong:
-                problems.append(Problem(f"${variable}", *wrong))
-            for path, _ in tables.get(_plain(child), ()):
-                origins[".".join([path, *fields])] = variable
-    return origins, problems
-
-
-def place(path: str, index: int, table: object) -> str:
-    """The path of the child that a table declares; by its number where it has no name."""
-    name = named(table) if isinstance(table, dict) else ""
-    return join(path, name) if name else f"{path}.children[{index}]"
-
-
-def named(table: Mapping[str, Any]) -> str:
-    """The name of the child that a table declares: by default the last part of what it runs."""
-    name = table.get("name")
-    if isinstance(name, str) and name:
-        return name
-    target = table.get("run", table.get("resource"))
-    return target.rpartition(":")[2].rpartition(".")[2] if isinstance(target, str) else ""
-
-
-def _override(
-    tables: Mapping[str, list[tuple[str, dict[str, Any]]]],
-    child: str,
-    fields: list[str],
-    value: Any,
-) -> tuple[str, str] | None:
-    meant = tables.get(_plain(child)) if child else None
-    if not meant:
-        known = similar(_plain(child), tables)
-        return f"no child is named {child!r}", f"write {PREFIX}<child>__<field>{known}"
-    if not fields or not all(fields):
-        return "names no field", f"write {PREFIX}<child>__<field>"
-    for _, table in meant:
-        wrong = _set(table, fields, value)
-        if wrong:
-            return wrong
-    return None
-
-
-def _set(table: dict[str, Any], fields: list[str], value: Any) -> tuple[str, str] | None:
-    *outer, last = fields
-    for field in outer:
-        inner = table.get(field, {})
-        if inner is False:  # a policy that was switched off
-            inner = {}
-        if not isinstance(inner, dict):
-            return (
-                f"{field!r} has no fields, it is {shown(inner)}",
-                f"write {PREFIX}<child>__{field}",
-            )
-        table[field] = table = dict(inner)
-    table[last] = value
-    return None
-
-
-def _tables(path: str, table: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _nodes(path: str, table: Table) -> Iterator[tuple[str, Table]]:
+    """A table and those of all children below it, with their paths."""
     yield path, table
     children = table.get("children")
     for index, child in enumerate(children if isinstance(children, list) else ()):
         if isinstance(child, dict):
-            yield from _tables(place(path, index, child), child)
+            yield from _nodes(path_in(path, index, child), child)
+
+
+def _put(table: Table, fields: list[str], value: Any) -> str | None:
+    """Set a field of a field ...; answers with its path, or None where there is no table."""
+    keys = []
+    for field in fields[:-1]:
+        keys.append(_key(table, field))
+        inner = table.get(keys[-1]) or {}
+        if not isinstance(inner, dict):
+            return None
+        table[keys[-1]] = table = dict(inner)
+    keys.append(_key(table, fields[-1]))
+    table[keys[-1]] = value
+    return ".".join(keys)
+
+
+def _key(table: Table, field: str) -> str:
+    return next((key for key in table if _plain(key) == field), field)
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"\W", "_", name.lower())
+    return name.lower().replace("-", "_")
 
 
 def _parsed(text: str) -> Any:
     try:
         table = tomllib.loads(f"value = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except ValueError:
         return text
     return table["value"] if len(table) == 1 else text

@@ -11,26 +11,23 @@ import json
 import os
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from types import NoneType
+from typing import Any, Final, get_args
 
-from msgspec import NODEFAULT, Struct
+from msgspec import Struct
 from msgspec.structs import fields
 
 from supervisor._errors import Problem, TreeInvalid
-from supervisor._spec.environment import expanded, named, overridden, place
-from supervisor._spec.policy import POLICIES
+from supervisor._spec.environment import Environment
+from supervisor._spec.scope import Scope, absent, find
+from supervisor._spec.table import KINDS, Table, name_in, path_in
 from supervisor._spec.tree import Component, Resource, Spec, Supervisor
-from supervisor._spec.validate import OPTIONAL, check
-from supervisor._spec.values import one_line, shown, similar
-
-KINDS: Final = ("run", "resource", "children")
-"""The fields of which a child has exactly one; it says what kind of child it is."""
-
-Table = dict[str, Any]
-Scope = dict[str, Spec]
+from supervisor._spec.validate import check
+from supervisor._spec.values import field_types, policy_type, shown, similar
+from supervisor._words import one_line
 
 
 def load(path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None) -> Supervisor:
@@ -38,8 +35,8 @@ def load(path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = No
 
     ``${NAME}`` and ``${NAME:-default}`` inside strings are replaced from the environment, and
     variables ``SUPERVISOR__<child>__<field>`` override fields by the child's name. The file's
-    folder is put on ``sys.path``, so that its ``module:attribute`` names may lie beside it.
-    Modules are imported; nothing is started.
+    folder is put on ``sys.path``, so that its ``module:attribute`` names may lie beside it; without
+    a name of its own a child is called like the attribute. Modules are imported; nothing is started.
 
     Args:
         path: the file; its suffix says what it is.
@@ -49,75 +46,85 @@ def load(path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = No
         TreeInvalid: the file, or the tree that it declares, is wrong; all problems at once.
     """
     tree, problems = read(path, environ=environ)
-    errors = [problem for problem in problems if problem.level == "error"]
-    if errors or tree is None:
-        raise TreeInvalid(errors)
+    if tree is None:
+        raise TreeInvalid(_errors(problems))
     return tree
 
 
 def read(
     path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None
 ) -> tuple[Supervisor | None, list[Problem]]:
-    """The tree of a file, as far as it can be made, and all of its problems."""
+    """The tree of a file, unless something is wrong with it, and all of its problems."""
     file = Path(path)
-    environ = os.environ if environ is None else environ
     try:
         table = _decoded(file)
-    except OSError as error:
-        what = f"cannot be read: {error.strerror or error}"
-        return None, [Problem(str(file), what, "name a TOML or JSON file")]
-    except ValueError as error:
-        return None, [Problem(str(file), _unreadable(error), "correct the file")]
-    except RecursionError:
-        return None, [Problem(str(file), "is nested too deeply", "write a flatter tree")]
+    except (OSError, ValueError, RecursionError) as error:
+        return None, [Problem(str(file), _unreadable(error))]
     if not isinstance(table, dict):
         return None, [Problem(str(file), "is not a table", "write the root's fields at the top")]
-    origins, problems = overridden(table, environ)
-    table, unset = expanded(table, environ)
     _make_importable(file)
+    environment = Environment(os.environ if environ is None else environ)
+    tree, problems = _made(table, environment, file.stem)
+    problems = environment.problems + [environment.told(problem) for problem in problems]
+    return (None if _errors(problems) else tree), problems
+
+
+def _made(
+    table: Table, environment: Environment, default_name: str
+) -> tuple[Supervisor, list[Problem]]:
+    path = name_in(table) or default_name
+    table = environment.expanded(table, path)
     maker = _Maker()
-    tree = maker.root(table)
-    found = [*maker.problems, *check(tree)]
-    problems += unset + [_from(origins, each) for each in found if not _follows(unset, each)]
-    return tree, problems
+    if not name_in(table):
+        if "name" not in table:
+            maker.note(f"{path}.name", "is missing", f'write name = "{path}" at the top')
+        table["name"] = table.get("name", path)
+    environment.override(table, path)
+    for kind in ("run", "resource"):
+        if table.pop(kind, None) is not None:
+            maker.note(f"{path}.{kind}", "is at the top", "write it under [[children]]")
+    tree = maker.supervisor(table, path, [])
+    return tree, [*maker.problems, *map(_in_words_of_the_file, check(tree))]
+
+
+def _in_words_of_the_file(problem: Problem) -> Problem:
+    if not problem.path.endswith(".factory"):
+        return problem
+    path = problem.path.removesuffix(".factory") + ".resource"
+    return Problem(path, problem.what, problem.write, problem.level)
+
+
+def _errors(problems: Sequence[Problem]) -> list[Problem]:
+    return [problem for problem in problems if problem.level == "error"]
+
+
+# --- the file --------------------------------------------------------------------------------------
 
 
 def _decoded(file: Path) -> Any:
     suffix = file.suffix.lower()
-    text = file.read_text(encoding="utf-8-sig")
+    if suffix not in (".toml", ".json"):
+        raise ValueError(f"has the suffix {suffix!r}, which says neither TOML nor JSON")
+    text = file.read_text(encoding="utf-8")
     if suffix == ".toml":
         return tomllib.loads(text)
-    if suffix == ".json":
-        return json.loads(text, object_pairs_hook=_each_once)
-    raise ValueError(f"has the suffix {suffix!r}, which says neither TOML nor JSON")
+    return json.loads(text, object_pairs_hook=_unambiguous)
 
 
-def _each_once(pairs: Sequence[tuple[str, Any]]) -> Table:
+def _unambiguous(pairs: list[tuple[str, Any]]) -> Table:
     table = dict(pairs)
-    if len(table) < len(pairs):  # TOML refuses that itself
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"has {twice!r} twice in one table")
+    if len(table) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"has {max(names, key=names.count)!r} twice in one table")
     return table
 
 
-def _unreadable(error: ValueError) -> str:
+def _unreadable(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror or error}"
     if isinstance(error, UnicodeDecodeError):
         return f"is not UTF-8 text: {error.reason} at byte {error.start}"
-    return one_line(str(error))
-
-
-def _follows(unset: Iterable[Problem], problem: Problem) -> bool:
-    """Whether it is said of a value in which a variable could not be replaced."""
-    return any(f"{each.path}.".startswith(f"{problem.path}.") for each in unset)
-
-
-def _from(origins: Mapping[str, str], problem: Problem) -> Problem:
-    """Say so where a problem's value does not stand in the file."""
-    variable = origins.get(problem.path)
-    if variable is None:
-        return problem
-    return Problem(problem.path, f"{problem.what} (${variable})", problem.write, problem.level)
+    return str(error).replace("\n", " ")
 
 
 def _make_importable(file: Path) -> None:
@@ -127,196 +134,179 @@ def _make_importable(file: Path) -> None:
         sys.path.insert(0, folder)
 
 
+# --- from tables to specs --------------------------------------------------------------------------
+
+
+class Place(Struct, frozen=True):
+    """Where a table stands: its path, its child's name, and what that can refer to."""
+
+    path: str
+    name: str
+    scopes: Sequence[Scope]
+
+
 class _Maker:
     """Makes declarations from tables, and notes what cannot be made."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
-        self._broken: set[str] = set()  # modules whose failure has been told
+        self._modules: dict[str, Any] = {}
 
     def note(self, path: str, what: str, write: str) -> None:
-        self.problems.append(Problem(one_line(path), one_line(what), one_line(write)))
+        self.problems.append(Problem(path, what, write))
 
-    def root(self, table: Table) -> Supervisor:
-        if not isinstance(table.get("name"), str) or not table["name"]:
-            self.note("name", "the root has no name", 'write `name = "..."` at the top')
-            table = {**table, "name": "tree"}
-        for kind in ("run", "resource"):
-            if kind in table:
-                self.note(kind, "stands at the top", "list it under `[[children]]`")
-        return self.supervisor(table, table["name"], [])
+    def supervisor(self, table: Table, path: str, scopes: Sequence[Scope]) -> Supervisor:
+        name = table.get("name", "")
+        rest = {field: value for field, value in table.items() if field != "children"}
+        given = self.given(Supervisor, rest, Place(path, name_in(table), scopes))
+        tables = table.get("children", ())
+        if isinstance(tables, list):
+            tables = self.children(tables, path, name_in(table), scopes)
+        return Supervisor(**{**given, "name": name, "children": tables})
 
-    # --- children ---------------------------------------------------------------------------------
-
-    def child(self, table: Table, path: str, scopes: list[Scope], younger: set[str]) -> Spec:
-        kinds = [kind for kind in KINDS if kind in table]
-        if len(kinds) != 1:
-            return self.unclear(table, path, kinds)
-        if kinds == ["children"]:
-            return self.supervisor(table, path, scopes, younger)
-        kind = kinds[0]
-        spec = Component if kind == "run" else Resource
-        found = self.imported(table[kind], f"{path}.{kind}")
-        given = self.given(spec, table, path, scopes, younger)
-        if given.get("name", "") == "":
-            given["name"] = _name(table, path)
-        return spec(found, **given)
-
-    def unclear(self, table: Table, path: str, kinds: Sequence[str]) -> Component:
-        """A stand-in where a table does not say what it declares."""
-        has = " and ".join(kinds) if kinds else f"none of {', '.join(KINDS)}"
-        meant = "" if kinds else next(filter(None, (similar(key, KINDS) for key in table)), "")
-        self.note(path, f"has {has}", f"write exactly one of {', '.join(KINDS)}{meant}")
-        return Component(stand_in, name=_name(table, path))
-
-    def supervisor(
-        self, table: Table, path: str, scopes: list[Scope], younger: set[str] | None = None
-    ) -> Supervisor:
-        given = self.given(Supervisor, table, path, scopes, younger or set())
-        return Supervisor(**{"name": "", **given, "children": self.children(table, path, scopes)})
-
-    def children(self, table: Table, path: str, scopes: list[Scope]) -> Any:
-        tables = table.get("children", [])
-        if not isinstance(tables, list):
-            return tables
-        elders: Scope = {}
-        younger = {named(each) for each in tables if isinstance(each, dict)}
+    def children(
+        self, tables: Sequence[object], path: str, owner: str, outer: Sequence[Scope]
+    ) -> list[Spec]:
+        elders: dict[str, Spec] = {}
+        scopes = [Scope(elders, [*map(name_in, tables)], owner), *outer]
         children: list[Spec] = []
-        for index, each in enumerate(tables):
-            where = place(path, index, each)
-            if not isinstance(each, dict):
-                self.note(where, f"is {shown(each)}", "write a table")
-                continue
-            spec = self.child(each, where, [elders, *scopes], younger)
+        for index, table in enumerate(tables):
+            where = path_in(path, index, table)
+            # A name that nobody can mean keeps what is wrong in its place among the others.
+            place = Place(where, name_in(table) or f"[{index}]", scopes)
+            spec = self.child(table, place) or Component(stand_in, name=place.name)
             children.append(spec)
-            if isinstance(spec.name, str):
-                elders.setdefault(spec.name, spec)
-        return tuple(children)
+            elders.setdefault(place.name, spec)
+        return children
 
-    # --- fields -----------------------------------------------------------------------------------
-
-    def given(
-        self, kind: type[Struct], table: Table, path: str, scopes: list[Scope], younger: set[str]
-    ) -> Table:
-        """The fields that a table gives, each made into what its field takes."""
-        known = [field.name for field in fields(kind) if field.name not in ("run", "factory")]
-        given: Table = {}
-        for name, value in table.items():
-            if name in known and name not in KINDS:
-                given[name] = self.value(name, value, path, scopes, younger)
-            elif name not in KINDS:
-                self.unknown(name, known, path)
-        return {name: value for name, value in given.items() if value is not _LEFT_OUT}
-
-    def unknown(self, name: str, known: Iterable[str], path: str) -> None:
-        advice = similar(name, known) or f"; its fields are {', '.join(known)}"
-        self.note(f"{path}.{name}", "is an unknown field", f"leave it out{advice}")
-
-    def value(
-        self, name: str, value: Any, path: str, scopes: list[Scope], younger: set[str]
-    ) -> Any:
-        where = f"{path}.{name}"
-        if name in POLICIES:
-            return self.policy(name, value, where)
-        if name == "fallback" and isinstance(value, dict):
-            return self.child(value, f"{path}/fallback", scopes, younger)
-        if name == "args" and isinstance(value, list):
-            return tuple(self.argument(arg, where, scopes, younger) for arg in value)
-        if name == "kwargs" and isinstance(value, dict):
-            return {key: self.argument(arg, where, scopes, younger) for key, arg in value.items()}
-        return value
-
-    def policy(self, name: str, value: Any, path: str) -> Any:
-        if value is False and name in OPTIONAL:  # TOML has no null
+    def child(self, table: object, place: Place) -> Spec | None:
+        kind = self.kind(table, place.path, KINDS)
+        if not isinstance(table, dict) or kind is None:
             return None
-        kind = POLICIES[name]
-        known = {field.name: field for field in fields(kind)}
-        if not isinstance(value, dict):
-            self.note(path, f"is {shown(value)}", f"write a table of {', '.join(known)}")
-            return _LEFT_OUT
-        for field in value:
-            if field not in known:
-                self.unknown(field, known, path)
-        lacking = [
-            field.name
-            for field in known.values()
-            if field.default is NODEFAULT and field.name not in value
-        ]
+        if kind == "children":
+            return self.supervisor(table, place.path, place.scopes)
+        name = table.get("name", place.name)
+        if not name:
+            self.note(f"{place.path}.name", f"is {shown(name)}", "write a name, or leave it out")
+        return self.leaf(kind, {**table, "name": name or place.name}, place)
+
+    def kind(self, table: object, path: str, kinds: Sequence[str]) -> str | None:
+        if not isinstance(table, dict):
+            self.note(path, f"is {shown(table)}", "write a table")
+            return None
+        found = [kind for kind in kinds if kind in table]
+        if len(found) != 1:
+            has = " and ".join(found) or "none of " + ", ".join(kinds)
+            self.note(path, f"has {has}", "write exactly one of " + ", ".join(kinds))
+            return None
+        return found[0]
+
+    def leaf(self, kind: str, table: Table, place: Place) -> Component | Resource:
+        fn = self.imported(table[kind], f"{place.path}.{kind}")
+        spec = Component if kind == "run" else Resource
+        rest = {name: value for name, value in table.items() if name != kind}
+        return spec(fn, **self.given(spec, rest, place))
+
+    def fallback(self, table: object, primary: Place) -> Component | Resource | None:
+        path = f"{primary.path}/fallback"
+        kind = self.kind(table, path, ("run", "resource"))
+        if not isinstance(table, dict) or kind is None:
+            return None
+        return self.leaf(kind, table, Place(path, primary.name, primary.scopes))
+
+    # --- fields ------------------------------------------------------------------------------------
+
+    def given(self, kind: type[Spec], table: Table, place: Place) -> Table:
+        """The fields that a table gives, each made into what its field takes."""
+        types = {name: of for name, of in field_types(kind).items() if name not in _NOT_IN_FILES}
+        self.refuse_unknown(table, types, place.path)
+        return {
+            name: self.value(name, table[name], of, place)
+            for name, of in types.items()
+            if name in table
+        }
+
+    def refuse_unknown(self, table: Table, known: Collection[str], path: str) -> None:
+        for name in table:
+            if name not in known:
+                advice = similar(name, known) or f"; its fields are {', '.join(known)}"
+                self.note(f"{path}.{name}", "is an unknown field", f"leave it out{advice}")
+
+    def value(self, name: str, value: Any, kind: Any, place: Place) -> Any:
+        path = f"{place.path}.{name}"
+        if value is False and (name == "fallback" or NoneType in get_args(kind)):
+            return None  # as TOML has no null
+        if name == "fallback":
+            return value and self.fallback(value, place)
+        if name == "args" and isinstance(value, list):
+            return [self.argument(arg, f"{path}[{i}]", place) for i, arg in enumerate(value)]
+        if name == "kwargs" and isinstance(value, dict):
+            return {key: self.argument(arg, f"{path}.{key}", place) for key, arg in value.items()}
+        policy = policy_type(kind)
+        return self.policy(policy, value, path) if policy and isinstance(value, dict) else value
+
+    def policy(self, kind: type[Struct], table: Table, path: str) -> Struct | None:
+        known = {field.name: field.required for field in fields(kind)}
+        self.refuse_unknown(table, known, path)
+        lacking = [name for name, required in known.items() if required and name not in table]
         if lacking:
             self.note(path, f"lacks {' and '.join(lacking)}", f"write {', '.join(known)}")
-            return _LEFT_OUT
-        return kind(**{field: value[field] for field in known if field in value})
+            return None
+        return kind(**{name: table[name] for name in known if name in table})
 
-    # --- what is named ----------------------------------------------------------------------------
-
-    def argument(self, value: Any, where: str, scopes: list[Scope], younger: set[str]) -> Any:
+    def argument(self, value: Any, path: str, place: Place) -> Any:
         """An argument as it is, or the child that ``{ from = "name" }`` stands for."""
-        if not _is_reference(value):
-            for item in _inside(value):
-                if _is_reference(item) and any(item["from"] in scope for scope in scopes):
-                    what = f"{{ from = {item['from']!r} }} stands inside another argument"
-                    self.note(where, what, "write it as an argument by itself")
+        if not isinstance(value, dict) or value.keys() != {"from"}:
             return value
-        name = value["from"]
-        for scope in scopes:
-            if name in scope:
-                if isinstance(scope[name], Supervisor):
-                    what = f"{name!r} is a supervisor, which has no start value"
-                    self.note(where, what, "name one of its elder siblings that has")
-                return scope[name]
-        what, write = f"{name!r} is a younger sibling", f"list {name!r} before this child"
-        if name not in younger:
-            what = f"{{ from = {name!r} }} names no elder sibling"
-            known = (each for scope in scopes for each in scope)
-            write = f"name one, here or further up{similar(name, known)}"
-        self.note(where, what, write)
+        found = find(value["from"], place.scopes)
+        if found is None:
+            self.note(path, *absent(value["from"], place.name, place.scopes))
+        elif isinstance(found, Supervisor):
+            what = f"{found.name!r} is a supervisor, which has no start value"
+            self.note(path, what, "name a component or a resource")
+        else:
+            return found
         return None
 
+    # --- imports -----------------------------------------------------------------------------------
+
     def imported(self, target: object, path: str) -> Any:
-        if not isinstance(target, str) or target.count(":") != 1 or not all(target.split(":")):
+        """What a ``module:attribute`` names, or a stand-in for it."""
+        module, _, attribute = target.partition(":") if isinstance(target, str) else ("", "", "")
+        if not module or not attribute:
             self.note(path, f"is {shown(target)}", 'write "module:attribute"')
             return stand_in
-        module, _, attribute = target.partition(":")
-        if module in self._broken:
+        found = self.module(module)
+        if isinstance(found, Failed):
+            what = f"importing {module!r} failed: {one_line(found.error)}"
+            self.note(path, what, "correct the name, or what it imports")
             return stand_in
-        try:
-            found: Any = import_module(module)
-        except (Exception, SystemExit) as error:
-            if not (isinstance(error, ModuleNotFoundError) and error.name == module):
-                self._broken.add(module)  # one mistake in it, however many children name it
-            self.failed(target, error, path)
-            return stand_in
-        try:
-            for name in attribute.split("."):
-                found = getattr(found, name)
-        except Exception as error:
-            self.failed(target, error, path)
-            return stand_in
+        for name in attribute.split("."):
+            if not hasattr(found, name):
+                what, advice = f"{module!r} has no {attribute!r}", similar(name, dir(found))
+                self.note(path, what, f"name a callable of it{advice}")
+                return stand_in
+            found = getattr(found, name)
         return found
 
-    def failed(self, target: str, error: BaseException, path: str) -> None:
-        text = one_line(f"{type(error).__name__}: {error}")
-        what = f"cannot import {target!r}: {text}"
-        self.note(path, what, "correct the name, or what it imports")
+    def module(self, name: str) -> Any:
+        """The module, imported once however often it is named, or how that failed."""
+        if name not in self._modules:
+            try:
+                self._modules[name] = import_module(name)
+            except (Exception, SystemExit) as error:
+                self._modules[name] = Failed(error)
+        return self._modules[name]
 
 
-async def stand_in(*args: object, **kwargs: object) -> None:
-    """In the place of what could not be imported."""
+class Failed(Struct, frozen=True):
+    """An import that raised."""
+
+    error: BaseException
 
 
-def _name(table: Table, path: str) -> Any:
-    """The child's name, or what can stand for one where a mistake left it without."""
-    return named(table) or path.rpartition("/")[2]
+def stand_in(*args: object, task_status: object = None, **kwargs: object) -> Any:
+    """In the place of what could not be imported: whatever is checked, it fits."""
 
 
-def _is_reference(value: Any) -> bool:
-    return isinstance(value, dict) and value.keys() == {"from"} and isinstance(value["from"], str)
-
-
-def _inside(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
-
-
-_LEFT_OUT: Final = object()
+_NOT_IN_FILES: Final = ("run", "factory", "children")

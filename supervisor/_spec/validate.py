@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, ValuesView
-from collections.abc import Set as AbstractSet
-from itertools import islice
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from functools import cache
+from operator import attrgetter
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
 
 from supervisor._errors import Problem
-from supervisor._spec.callables import doubtful_callable, wrong_arguments, wrong_callable
-from supervisor._spec.edges import copies_of
-from supervisor._spec.policy import MOST, POLICIES, Quarantine
-from supervisor._spec.reach import intensity_is_reachable, quarantine_is_reachable
-from supervisor._spec.tree import Component, Resource, Spec, Supervisor, Table
-from supervisor._spec.values import Wrong, one_line, rules, shown, similar, wrong_fields, wrong_value
+from supervisor._spec.callables import doubtful_run, likeness, wrong_arguments, wrong_callable
+from supervisor._spec.combine import Level, unreachable_intensity, wrong_combinations
+from supervisor._spec.edges import named_needs
+from supervisor._spec.scope import Scope, absent, find
+from supervisor._spec.tree import Called, Component, Resource, Spec, Supervisor
+from supervisor._spec.values import Wrong, shown, wrong_value
 from supervisor._words import join
 
-Level: TypeAlias = Literal["error", "warning"]
-Scope: TypeAlias = Mapping[str, Spec]
-
-OPTIONAL: Final = frozenset({"quarantine", "intensity"})
-STRUCTURE: Final = frozenset(
-    {"run", "factory", "args", "kwargs", "name", "needs", "after", "fallback", "children"}
-)
-APART: Final = frozenset({*STRUCTURE, *POLICIES})
+KINDS: Final = (Component, Resource, Supervisor)
+STRUCTURE: Final = frozenset({"run", "factory", "name", "fallback", "children"})
 """Fields with checks of their own; the others are held against their declared types."""
+OWN: Final = ("needs", "after", "args", "kwargs")
+"""Fields whose values children seldom share."""
 
-PLAIN: Final = Supervisor("plain")
-AMONG_SIBLINGS: Final = frozenset({"needs", "after", "fallback", "significant", "copies"})
-"""Fields that say nothing on the root."""
-
-HINTS: Final = 20
-"""After so many problems similar names are no longer looked for; somebody has renamed something."""
-
-LOOKED_INTO: Final = 100
-"""So many items of an argument are searched for children that would not be replaced there."""
+_A_CHILD: Final = "write a Component, a Resource or a Supervisor"
+MOST_FITS: Final = 1024
+_FITS: Final[set[Hashable]] = set()
+"""Which calls are known to be right: looking at a signature is most of the work of a check."""
+_COUNTED: Final = ("backoff", "copies", "restart")
 
 
 def check(tree: Supervisor) -> list[Problem]:
@@ -47,415 +42,331 @@ def check(tree: Supervisor) -> list[Problem]:
     if not isinstance(given, Supervisor):
         return [Problem("tree", f"is {shown(given)}", "write a Supervisor at the top")]
     found = _Check()
-    found.root(tree)
+    found.root(given, given.name if found.name(given, "tree") else "tree")
     return found.problems
 
 
 def check_child(
     spec: Spec,
     path: str,
-    elders: Scope,
+    elders: Mapping[str, Spec],
     *,
-    scopes: Sequence[Scope] = (),
+    scopes: Sequence[Mapping[str, Spec]] = (),
     parent: Supervisor | None = None,
 ) -> list[Problem]:
     """Find all problems of a child that is added below running siblings.
 
     ``elders`` are those that it may refer to, ``scopes`` those of its ancestors, nearest first.
     """
-    found = _Check()
     given: Any = spec
-    if not isinstance(given, Component | Resource | Supervisor):
-        return [Problem(path, f"is {shown(given)}", "write a Component or a Resource")]
-    found.name(spec, path)
-    found.child(spec, path, _Place([elders, *scopes], parent))
+    if not isinstance(given, KINDS):
+        return [Problem(path, f"is {shown(given)}", _A_CHILD)]
+    found = _Check()
+    found.name(given, path)
+    found.child(given, path, [Scope(elders), *map(Scope, scopes)], parent)
     return found.problems
 
 
-class _Place(NamedTuple):
-    """Where a child stands: whom it may name, nearest first, and who is too young for that."""
-
-    scopes: list[Scope]
-    parent: Supervisor | None = None
-    younger: AbstractSet[object] = frozenset()
-    primary: str = ""
-
-
 class _Check:
-    """One check: its problems, and what of it need not be looked at twice."""
+    """One check: its problems, and what of it need not be looked at twice.
+
+    Values are known again by their ids, as the tree keeps them alive meanwhile.
+    """
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
-        # By identity. What they are the ids of is part of the tree, so the ids stay theirs.
-        self._sound: set[int] = set()
-        self._reachable: set[tuple[int, int]] = set()
-        self._fits: set[tuple[int, int, tuple[str, ...]]] = set()
+        self._plain: tuple[object, ...] = ()
+        self._right: set[tuple[int, ...]] = set()
+        self._uncounted: set[int] = set()
 
     def add(self, path: str, wrong: Wrong, level: Level = "error") -> None:
-        what, write = wrong
-        self.problems.append(Problem(one_line(path), what, write, level))
+        self.problems.append(Problem(path, *wrong, level))
 
-    # --- a supervisor and its children ------------------------------------------------------------
+    # --- a supervisor and its children -------------------------------------------------------------
 
-    def root(self, tree: Supervisor) -> None:
-        path = tree.name if self.name(tree, "tree") else "tree"
-        self.supervisor(tree, path, [], but=AMONG_SIBLINGS)
-        for field in sorted(AMONG_SIBLINGS):
-            if getattr(tree, field) is not getattr(PLAIN, field):
-                wrong = "says nothing on the root, which has no siblings", "leave it out"
-                self.add(f"{path}.{field}", wrong)
+    def root(self, spec: Supervisor, path: str) -> None:
+        wrong = self.fields(spec, path)
+        for field, absence in (("copies", 1), ("significant", False), ("fallback", None)):
+            value = getattr(spec, field)
+            if field not in wrong and value != absence:
+                self.add(f"{path}.{field}", (f"is {shown(value)} at the root", "leave it out"))
+        self.edges(spec, path, spec.name, [], wrong)
+        self.supervisor(spec, path, [], wrong)
 
     def supervisor(
-        self, spec: Supervisor, path: str, scopes: list[Scope], but: AbstractSet[str] = frozenset()
+        self, spec: Supervisor, path: str, outer: Sequence[Scope], wrong: frozenset[str]
     ) -> None:
-        self.fields(spec, path, but)
-        children = dict(self.children(spec, path))
-        elders: dict[str, Spec] = {}
-        names = {name for child in children.values() if isinstance(name := _any(child.name), str)}
-        place = _Place([elders, *scopes], spec, names)
-        for where, child in self.named(children, path):
-            self.child(child, where, place)
-            for name in _names(child):
-                elders.setdefault(name, child)
-        self.limits(spec, path, list(children.values()))
-
-    def children(self, spec: Supervisor, path: str) -> Iterator[tuple[int, Spec]]:
         children: Any = spec.children
-        if not _is_list(children):
+        if isinstance(children, str) or not isinstance(children, Sequence):
             self.add(f"{path}.children", (f"is {shown(children)}", "write a list of children"))
             return
+        elders: dict[str, Spec] = {}
+        names = [getattr(child, "name", None) for child in children]
+        scopes = [Scope(elders, names, spec.name), *outer]
         for index, child in enumerate(children):
-            if isinstance(child, Component | Resource | Supervisor):
-                yield index, child
-            else:
-                wrong = f"is {shown(child)}", "write a Component, a Resource or a Supervisor"
-                self.add(f"{path}.children[{index}]", wrong)
-
-    def named(self, children: Mapping[int, Spec], path: str) -> Iterator[tuple[str, Spec]]:
-        """The children by their paths; by their numbers where their names are of no use."""
-        taken: set[str] = set()
-        for index, child in children.items():
             where = f"{path}.children[{index}]"
-            if self.name(child, where):
+            if self._is_like_another(child, elders):
+                elders[child.name] = child
+            elif not isinstance(child, KINDS):
+                self.add(where, (f"is {shown(child)}", _A_CHILD))
+            elif self.name(child, where):
                 where = join(path, child.name)
-                names = _names(child)
-                twice = next((name for name in names if name in taken), None)
-                if twice is not None:
-                    wrong = f"is the second child named {twice!r}", "give each its own name"
-                    self.add(f"{where}.name", wrong)
-                taken.update(names)
-            yield where, child
+                self.child(child, where, scopes, spec)
+                self.enter(child, where, elders)
+            else:
+                self.child(child, where, scopes, spec)
+        self.limits(spec, path, [each for each in children if isinstance(each, KINDS)], wrong)
 
     def name(self, spec: Spec, path: str) -> bool:
         name: Any = spec.name
-        if not isinstance(name, str):
-            self.add(f"{path}.name", (f"is {shown(name)}", "write a text"))
-        elif not name:
-            self.add(f"{path}.name", ("is empty", "write a name; its callable has none"))
-        elif "/" in name or not name.isprintable():
-            self.add(f"{path}.name", (f"is {name!r}", "write a printable name without `/`"))
-        elif name == "fallback":
-            wrong = "is fallback", "write another; that is how fallbacks are named"
-            self.add(f"{path}.name", wrong)
-        else:
+        if is_name(name):
             return True
+        if name == "":
+            why = ", as its callable has none" if isinstance(spec, Called) else ""
+            wrong = f"is empty{why}", 'write name = "..."'
+        elif name == "fallback":
+            wrong = "is 'fallback', as every fallback is called", "write another name"
+        else:
+            wrong = f"is {shown(name)}", "write a name: a printable string without '/'"
+        self.add(f"{path}.name", wrong)
         return False
 
-    def limits(self, spec: Supervisor, path: str, children: Sequence[Spec]) -> None:
-        limit, count = spec.max_children, sum(_count(child) or 1 for child in children)
-        if isinstance(limit, int) and 0 <= limit < count:
-            wrong = f"is {limit}, but {count} are declared", f"write at least {count}"
-            self.add(f"{path}.max_children", wrong)
-        intensity = spec.intensity
-        if intensity is None or id(intensity) not in self._sound:
+    def enter(self, spec: Spec, path: str, elders: dict[str, Spec]) -> None:
+        """Let the younger siblings refer to the child, by the name of each of its copies."""
+        names = [spec.name]
+        if id(spec) not in self._uncounted:
+            names += (f"{spec.name}-{number}" for number in range(2, spec.copies + 1))
+        taken = next((name for name in names if name in elders), None)
+        if taken is not None:
+            wrong = f"is taken: an elder sibling is called {taken!r}", "give each its own name"
+            self.add(f"{path}.name", wrong)
+        for name in names:
+            elders.setdefault(name, spec)
+
+    def limits(
+        self, spec: Supervisor, path: str, children: Sequence[Spec], wrong: frozenset[str]
+    ) -> None:
+        limit, intensity = spec.max_children, spec.intensity
+        if limit is not None and "max_children" not in wrong:
+            count = sum(1 if id(each) in self._uncounted else each.copies for each in children)
+            if limit < count:
+                what = f"is {limit}, but {count} are declared"
+                self.add(f"{path}.max_children", (what, f"write at least {count}"))
+        if intensity is None or "intensity" in wrong:
             return
-        restarted = [child for child in children if not _says(child.restart, "temporary")]
-        if restarted and all(id(child.backoff) in self._sound for child in restarted):
-            backoffs = ((child.backoff, _count(child) or 1) for child in restarted)
-            if not intensity_is_reachable(intensity, backoffs):
-                what = "cannot be reached: the children's backoff is too slow for it"
-                self.add(f"{path}.intensity", (what, "write a longer within"), "warning")
+        if self._uncounted.isdisjoint(map(id, children)):
+            found = unreachable_intensity(intensity, children)
+            if found is not None:
+                self.add(f"{path}.intensity", found, "warning")
 
-    # --- a child ----------------------------------------------------------------------------------
+    # --- a child -----------------------------------------------------------------------------------
 
-    def child(self, spec: Spec, path: str, place: _Place) -> None:
-        self.edges(spec, path, place)
-        self.significance(spec, path, place.parent)
+    def child(
+        self,
+        spec: Spec,
+        path: str,
+        scopes: Sequence[Scope],
+        parent: Supervisor | None,
+        primary: str | None = None,
+    ) -> None:
+        """Check one child; ``primary`` is the name of the one that it is a fallback of."""
+        before, own = len(self.problems), primary or spec.name
+        wrong = self.fields(spec, path)
+        if not wrong.isdisjoint(_COUNTED):
+            self._uncounted.add(id(spec))
+        if primary is not None:
+            wrong |= self.stand_in(spec, path, wrong)
+        elif spec.significant is True and parent is not None and parent.auto_shutdown == "never":
+            what = "is true, but its supervisor does not end with its children"
+            self.add(f"{path}.significant", (what, "write auto_shutdown there"))
+        for field, found, level in wrong_combinations(spec, wrong):
+            self.add(f"{path}.{field}", found, level)
+        self.edges(spec, path, own, scopes, wrong)
         if isinstance(spec, Supervisor):
-            self.supervisor(spec, path, place.scopes)
+            self.supervisor(spec, path, scopes, wrong)
         else:
-            self.fields(spec, path)
-            self.call(spec, path)
-        if spec.quarantine is not None:
-            self.quarantine(spec.quarantine, spec, path)
+            self.call(spec, path, wrong)
         if spec.fallback is not None:
-            self.fallback(spec, path, place)
+            self.fallback(spec.fallback, path, scopes, own)
+        if len(self.problems) == before and _is_plain(spec):
+            self._plain = _BUT_NAME(spec)
 
-    def quarantine(self, policy: Quarantine, spec: Spec, path: str) -> None:
-        key = id(policy), id(spec.backoff)
-        if key in self._reachable or _says(spec.restart, "temporary"):
-            return
-        if key[0] in self._sound and key[1] in self._sound:
-            if quarantine_is_reachable(policy, spec.backoff):
-                self._reachable.add(key)
-            else:
-                wrong = "cannot be reached: the backoff is too slow for it", "write a longer within"
-                self.add(f"{path}.quarantine", wrong, "warning")
+    def _is_like_another(self, spec: Any, elders: Mapping[str, Spec]) -> bool:
+        # Ten thousand children that differ in their names only are checked at every start.
+        try:
+            alike = type(spec) is Component and _BUT_NAME(spec) == self._plain
+        except Exception:  # arguments of any kind are compared
+            return False
+        return alike and is_name(spec.name) and spec.name not in elders
 
-    def fallback(self, primary: Spec, path: str, place: _Place) -> None:
-        spec: Any = primary.fallback
-        if not isinstance(spec, Component | Resource):
-            self.add(f"{path}.fallback", (f"is {shown(spec)}", "write a Component or a Resource"))
-            return
-        where = f"{path}/fallback"
-        if not isinstance(_any(spec.name), str):
-            self.add(f"{where}.name", (f"is {shown(spec.name)}", "write a text"))
-        self.edges(spec, where, place._replace(primary=primary.name))
-        self.fields(spec, where, {"copies", "significant"})
-        if _count(spec) != 1:
-            wrong = f"is {shown(spec.copies)}", "leave it out: there is one of it"
-            self.add(f"{where}.copies", wrong)
-        if spec.significant is not False:
-            self.add(f"{where}.significant", ("is set", "set it on the primary"))
-        self.call(spec, where)
-        if spec.quarantine is not None:
-            self.quarantine(spec.quarantine, spec, where)
-        if spec.fallback is not None:
-            self.fallback(spec, where, place)
+    def fallback(self, spec: Any, path: str, scopes: Sequence[Scope], primary: str) -> None:
+        if isinstance(spec, Component | Resource):
+            self.child(spec, f"{path}/fallback", scopes, None, primary)
+        else:
+            wrong = f"is {shown(spec)}", "write a Component or a Resource"
+            self.add(f"{path}.fallback", wrong)
 
-    def significance(self, spec: Spec, path: str, parent: Supervisor | None) -> None:
-        if spec.significant is True:
-            if _says(spec.restart, "permanent"):
-                wrong = "is set on a permanent child, which never ends"
-                self.add(f"{path}.significant", (wrong, "write another restart"))
-            elif parent is None or _says(parent.auto_shutdown, "never"):
-                wrong = "is set, but its supervisor never shuts down by itself"
-                self.add(f"{path}.significant", (wrong, "set auto_shutdown there"))
-        shutdown = getattr(spec, "auto_shutdown", "never")
-        if _says(shutdown, "any_significant", "all_significant") and _says(
-            spec.restart, "permanent"
-        ):
-            wrong = "ends a permanent supervisor, which is then started again"
-            self.add(f"{path}.auto_shutdown", (wrong, "write another restart"), "warning")
+    def stand_in(self, spec: Spec, path: str, wrong: frozenset[str]) -> frozenset[str]:
+        """Refuse what a fallback cannot have; the fields that need not be looked at any more."""
+        for field, absence in (("copies", 1), ("significant", False)):
+            value = getattr(spec, field)
+            if field not in wrong and value != absence:
+                self.add(f"{path}.{field}", (f"is {shown(value)} on a fallback", "leave it out"))
+        return frozenset({"copies", "significant"})
 
-    def call(self, spec: Component | Resource, path: str) -> None:
-        fn, field = (spec.run, "run") if isinstance(spec, Component) else (spec.factory, "factory")
-        args, kwargs = _arguments(spec)
-        key = id(fn), len(args), tuple(kwargs)
-        if key in self._fits:
+    def call(self, spec: Component | Resource, path: str, wrong: frozenset[str]) -> None:
+        field = "run" if isinstance(spec, Component) else "factory"
+        fn: object = getattr(spec, field)
+        passed = wrong.isdisjoint(("args", "kwargs"))
+        like = likeness(fn) if passed else None
+        key = None if like is None else (field, like, len(spec.args), tuple(spec.kwargs))
+        if key in _FITS:
             return
-        wrong = wrong_callable(spec)
-        if wrong is not None:
-            self.add(f"{path}.{field}", wrong)
+        known, doubt = wrong_callable(spec), doubtful_run(spec)
+        if known is not None:
+            self.add(f"{path}.{field}", known)
             return
-        doubt = doubtful_callable(spec)
         if doubt is not None:
             self.add(f"{path}.{field}", doubt, "warning")
-        if not (_is_list(spec.args) and isinstance(spec.kwargs, Mapping)):
-            return
-        misfit = wrong_arguments(fn, args, kwargs, status=isinstance(spec, Component))
+        misfit = wrong_arguments(spec) if passed else None
         if misfit is not None:
             self.add(f"{path}.args", misfit)
-        elif doubt is None:
-            self._fits.add(key)
+        elif doubt is None and key is not None:
+            if len(_FITS) >= MOST_FITS:
+                _FITS.clear()
+            _FITS.add(key)
 
-    # --- fields -----------------------------------------------------------------------------------
+    def fields(self, spec: Spec, path: str) -> frozenset[str]:
+        """Hold the fields against their types; the names of those that are wrong."""
+        own, shared = _typed(type(spec))
+        wrong = self.values(spec, path, own)
+        ids = tuple(map(id, shared.values(spec)))
+        if ids not in self._right:
+            mistaken = self.values(spec, path, shared)
+            if mistaken:
+                return wrong | mistaken
+            self._right.add(ids)
+        return wrong
 
-    def fields(self, spec: Spec, path: str, but: AbstractSet[str] = frozenset()) -> None:
-        for rule in rules(type(spec), APART):
-            value = getattr(spec, rule.field)
-            if value is not rule.default and not rule.fits(value) and rule.field not in but:
-                self.add(f"{path}.{rule.field}", wrong_value(value, rule))
-        self.policy("backoff", spec.backoff, path)
-        self.policy("quarantine", spec.quarantine, path)
-        self.policy("stop", spec.stop, path)
-        if isinstance(spec, Supervisor):
-            self.policy("intensity", spec.intensity, path)
+    def values(self, spec: Spec, path: str, fields: Fields) -> frozenset[str]:
+        wrong = set()
+        for (name, kind, default), value in zip(fields.types, fields.values(spec), strict=True):
+            if value is not default:
+                for where, what in wrong_value(f"{path}.{name}", value, kind):
+                    wrong.add(name)
+                    self.add(where, what)
+        return frozenset(wrong)
 
-    def policy(self, name: str, value: Any, path: str) -> None:
-        if id(value) in self._sound or (value is None and name in OPTIONAL):
-            return
-        kind = POLICIES[name]
-        if not isinstance(value, kind):
-            self.add(f"{path}.{name}", (f"is {shown(value)}", f"write a {kind.__name__}"))
-            return
-        wrongs = list(wrong_fields(value))
-        for field, wrong in wrongs:
-            self.add(f"{path}.{name}.{field}", wrong)
-        if not wrongs:
-            self._sound.add(id(value))
+    # --- edges -------------------------------------------------------------------------------------
 
-    # --- edges ------------------------------------------------------------------------------------
+    def edges(
+        self, spec: Spec, path: str, own: str, scopes: Sequence[Scope], wrong: frozenset[str]
+    ) -> None:
+        needs = named_needs(spec) if spec.needs and "needs" not in wrong else {}
+        for name in needs:
+            self.bound(self.named(name, f"{path}.needs", own, scopes), f"{path}.needs")
+        if spec.after and "after" not in wrong:
+            for name in dict.fromkeys(spec.after):
+                self.named(name, f"{path}.after", own, scopes)
+        if isinstance(spec, Called):
+            for where, other in _references(spec, wrong):
+                target = self.reference(other, f"{path}.{where}", own, scopes)
+                if other.name not in needs:
+                    self.bound(target, f"{path}.{where}")
 
-    def edges(self, spec: Spec, path: str, place: _Place) -> None:
-        if isinstance(spec, Component | Resource) and not (
-            _is_nothing(spec.args) and _is_nothing(spec.kwargs)
-        ):
-            self.arguments(spec, path, place)
-        if not _is_nothing(spec.needs):
-            self.needs(spec, path, place)
-        if not _is_nothing(spec.after):
-            for name in self.names(spec.after, f"{path}.after"):
-                self.elder(spec, name, f"{path}.after", place)
-
-    def arguments(self, spec: Component | Resource, path: str, place: _Place) -> None:
-        args, kwargs = _arguments(spec)
-        if not _is_list(spec.args):
-            self.add(f"{path}.args", (f"is {shown(spec.args)}", "write a list"))
-        if not isinstance(_any(spec.kwargs), Mapping):
-            self.add(f"{path}.kwargs", (f"is {shown(spec.kwargs)}", "write a table"))
-        for where, values in ((f"{path}.args", args), (f"{path}.kwargs", kwargs.values())):
-            for value in values:
-                if isinstance(value, Component | Resource):
-                    self.reference(spec, value, where, place)
-                else:
-                    self.unreplaced(value, where, place.scopes)
-
-    def needs(self, spec: Spec, path: str, place: _Place) -> None:
-        where, needs = f"{path}.needs", _any(spec.needs)
-        for name in self.names(needs, where, bindings=True):
-            target = self.elder(spec, name, where, place)
-            if target is None:
-                continue
-            self.ending(target, where)
-            binding = needs[name] if isinstance(needs, Mapping) else "final"
-            if not _says(binding, "final", "each"):
-                self.add(f"{where}.{name}", (f"is {shown(binding)}", "write final or each"))
-
-    def names(self, given: Any, where: str, *, bindings: bool = False) -> Iterator[str]:
-        """The names in a list or table of them, each once."""
-        if not (_is_list(given) or (bindings and isinstance(given, Mapping))):
-            advice = (
-                f"write a list, [{given!r}]" if isinstance(given, str) else "write a list of names"
-            )
-            self.add(where, (f"is {shown(given)}", advice))
-            return
-        yield from dict.fromkeys(name for name in given if isinstance(name, str))
-        for other in given:
-            if not isinstance(other, str):
-                self.add(where, (f"names {shown(other)}", "write names, each as a text"))
-
-    def elder(self, spec: Spec, name: str, where: str, place: _Place) -> Spec | None:
-        """The nearest elder of that name; that there is none is a problem."""
-        for scope in place.scopes:
-            if name in scope:
-                return scope[name]
-        if _says(spec.name, name) or _says(place.primary, name):
-            what = "itself" if _says(spec.name, name) else "what it stands in for"
-            self.add(where, (f"names {what}, {name!r}", "leave it out"))
-        elif name in place.younger:
-            advice = f"list {name!r} before {place.primary or spec.name!r}"
-            self.add(where, (f"{name!r} is a younger sibling", advice))
-        else:
-            advice = f"name one, here or further up{self.meant(name, place.scopes)}"
-            self.add(where, (f"there is no elder sibling {name!r}", advice))
-        return None
-
-    def meant(self, name: str, scopes: Iterable[Scope]) -> str:
-        if len(self.problems) >= HINTS:
-            return ""
-        return similar(name, (known for scope in scopes for known in scope))
+    def named(self, name: str, path: str, own: str, scopes: Sequence[Scope]) -> Spec | None:
+        target = find(name, scopes)
+        if target is None:
+            self.add(path, absent(name, own, scopes))
+        return target
 
     def reference(
-        self, spec: Component | Resource, other: Component | Resource, where: str, place: _Place
-    ) -> None:
-        target = _nearest(other.name, place.scopes)
+        self, other: Component | Resource, path: str, own: str, scopes: Sequence[Scope]
+    ) -> Spec | None:
+        target = self.named(other.name, path, own, scopes)
         if target is None:
-            wrong = f"{other.name!r} is not an elder sibling, here or further up"
-            self.add(where, (wrong, f"list it before {place.primary or spec.name!r}"))
-        elif not _is_same(target, other):
-            wrong = f"the nearest elder named {other.name!r} is declared otherwise"
-            self.add(where, (wrong, "pass that one, or give them different names"))
-        elif (_count(target) or 1) > 1:
-            wrong = f"{other.name!r} has copies, so its start value is ambiguous"
-            self.add(where, (wrong, "declare it once"))
-        elif not _is_named(other.name, spec.needs):
-            self.ending(target, where)
+            return None
+        if not _is_same(target, other):
+            wrong = f"is not the {other.name!r} that is listed", "pass that one"
+        elif id(target) not in self._uncounted and target.copies != 1:
+            wrong = f"{other.name!r} has copies, so which start value is meant?", "list one"
+        else:
+            return target
+        self.add(path, wrong)
+        return None
 
-    def unreplaced(self, value: object, where: str, scopes: list[Scope]) -> None:
-        """Say so where a sibling is passed in a way in which it stands for no start value."""
-        for other in (value, *_items(value)):
-            if not isinstance(other, Component | Resource | Supervisor):
-                continue
-            if _is_same(_nearest(other.name, scopes), other):
-                how = "stands inside another argument" if other is not value else "is a supervisor"
-                wrong = f"{other.name!r} {how}, and is not replaced by a start value"
-                self.add(where, (wrong, "pass a Component or a Resource by itself"), "warning")
-
-    def ending(self, target: Spec, where: str) -> None:
-        if _says(target.restart, "transient", "temporary"):
-            wrong = (
-                f"needs {target.name!r}, which is {target.restart} and goes for good when it ends"
-            )
-            self.add(where, (wrong, "make it permanent"), "warning")
+    def bound(self, target: Spec | None, path: str) -> None:
+        """Warn of a need that ends for good."""
+        if target is not None and target.restart in ("transient", "temporary"):
+            what = f"{target.name!r} is {target.restart}: when it has ended, this cannot run"
+            self.add(path, (what, "make it permanent, or write after"), "warning")
 
 
-def _arguments(spec: Component | Resource) -> tuple[Sequence[object], Mapping[str, object]]:
-    """What the callable is called with, or nothing where that is no list or table."""
-    args: Any = spec.args
-    kwargs: Any = spec.kwargs
-    return (args if _is_list(args) else ()), (kwargs if isinstance(kwargs, Mapping) else {})
+def is_name(name: object) -> bool:
+    """Whether a child can have this name: its path must be readable, and lead to it alone."""
+    return (
+        type(name) is str
+        and name.isprintable()
+        and name not in ("", "fallback")
+        and "/" not in name
+    )
 
 
-def _any(value: Any) -> Any:
-    """The value of a field that may hold anything, whatever its type promises."""
-    return value
+def _is_plain(spec: Spec) -> bool:
+    """Whether the check of a child has looked at nothing around it."""
+    return type(spec) is Component and not (
+        spec.copies != 1
+        or spec.needs
+        or spec.after
+        or spec.args
+        or spec.kwargs
+        or spec.fallback
+        or spec.significant
+    )
 
 
-def _says(value: object, *words: str) -> bool:
-    """Whether a field holds one of these words; what else it may hold need not compare well."""
-    return isinstance(value, str) and value in words
+def _references(spec: Called, wrong: frozenset[str]) -> Iterator[tuple[str, Component | Resource]]:
+    """The children among the arguments, and where they stand."""
+    if spec.args and "args" not in wrong:
+        for index, value in enumerate(spec.args):
+            if isinstance(value, Component | Resource):
+                yield f"args[{index}]", value
+    if spec.kwargs and "kwargs" not in wrong:
+        for name, value in spec.kwargs.items():
+            if isinstance(value, Component | Resource):
+                yield f"kwargs.{name}", value
 
 
-def _is_list(value: Any) -> bool:
-    if type(value) is tuple:  # the common case; the others take ten times as long
-        return True
-    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
-
-
-def _is_nothing(value: Any) -> bool:
-    return type(value) in (tuple, Table) and not value
-
-
-def _is_named(name: str, needs: Any) -> bool:
-    """Whether the ``needs`` speak of it themselves, and have been looked at."""
-    return (_is_list(needs) or isinstance(needs, Mapping)) and name in needs
-
-
-def _nearest(name: object, scopes: Iterable[Scope]) -> Spec | None:
-    if isinstance(name, str):
-        for scope in scopes:
-            if name in scope:
-                return scope[name]
-    return None
-
-
-def _is_same(target: Spec | None, other: Spec) -> bool:
-    if target is None or target is other:
-        return target is other
+def _is_same(listed: Spec, other: Spec) -> bool:
     try:
-        return bool(target == other)
-    except Exception:  # an argument's own __eq__, as of arrays
+        return listed is other or bool(listed == other)
+    except Exception:  # arguments of any kind are compared
         return False
 
 
-def _items(value: object) -> Iterable[object]:
-    """What a list or table holds, if it is one."""
-    if isinstance(value, Mapping):
-        value = value.values()
-    if isinstance(value, list | tuple | AbstractSet | ValuesView):
-        return islice(value, LOOKED_INTO)
-    return ()
+class Fields(Struct, frozen=True):
+    """Fields of a kind of child, each with its type and default, and a quick way to their values."""
+
+    types: tuple[tuple[str, Any, object], ...]
+    values: Callable[[Spec], tuple[object, ...]]
 
 
-def _names(spec: Spec) -> Sequence[str]:
-    """The names that a declaration takes; none where that makes no sense."""
-    if not isinstance(_any(spec.name), str):
-        return ()
-    return copies_of(spec) if _count(spec) else (spec.name,)
+@cache
+def _typed(kind: type[Spec]) -> tuple[Fields, Fields]:
+    """The fields that are held against their types: those with a child's own values, the others."""
+    types = {
+        field.name: (field.name, field.type, field.default)
+        for field in msgspec.structs.fields(kind)
+        if field.name not in STRUCTURE
+    }
+    own: dict[str, tuple[str, Any, object]] = {
+        name: types.pop(name) for name in OWN if name in types
+    }
+    return _fields(own), _fields(types)
 
 
-def _count(spec: Spec) -> int | None:
-    """How many children a declaration makes; ``None`` where that makes no sense."""
-    copies: Any = spec.copies
-    return copies if type(copies) is int and 1 <= copies <= MOST else None
+def _fields(types: Mapping[str, tuple[str, Any, object]]) -> Fields:
+    return Fields(tuple(types.values()), attrgetter(*types))
+
+
+_BUT_NAME: Final = attrgetter(*(name for name in Component.__struct_fields__ if name != "name"))

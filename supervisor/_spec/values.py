@@ -2,171 +2,136 @@
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
-from itertools import islice
+from reprlib import Repr
 from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
 from msgspec.inspect import (
+    AnyType,
     BoolType,
+    CustomType,
+    DictType,
     FloatType,
     IntType,
+    ListType,
     LiteralType,
     Metadata,
     NoneType,
+    StrType,
+    StructType,
     Type,
     UnionType,
     type_info,
 )
 
-UNBOUNDED: Final = frozenset({"deadline", "grace", "within", "reset_after"})
-"""Fields where infinity says something: for ever, whenever, never."""
-
-LONGEST: Final = 60
-"""So much of a value is shown."""
-
-KNOWN: Final = 1_000
-"""Among so many names a similar one is looked for: a large tree has too many for each mistake."""
-
 Wrong: TypeAlias = tuple[str, str]
 """What is wrong with a value, and what to write instead."""
 
+UNBOUNDED: Final = frozenset({"deadline", "within", "reset_after"})
+"""Fields where infinity says something: wait for ever, count for ever, never."""
 
-class Rule(Struct, frozen=True):
-    """What one field takes: its default, the test of other values, and the words for them."""
-
-    field: str
-    default: object
-    fits: Callable[[object], bool]
-    words: str
-    choices: tuple[str, ...] = ()
+_REPR = Repr()
+_REPR.maxstring = _REPR.maxother = 60
 
 
 @cache
-def rules(kind: type[Struct], but: frozenset[str] = frozenset()) -> tuple[Rule, ...]:
-    """The rules of a declaration's fields, but for those that have checks of their own."""
-    return tuple(
-        Rule(field.name, field.default, *_rule(type_info(field.type), field.name))
-        for field in msgspec.structs.fields(kind)
-        if field.name not in but
-    )
+def field_types(kind: type[Struct]) -> dict[str, Any]:
+    """The types of a declaration's fields, by name."""
+    return {field.name: field.type for field in msgspec.structs.fields(kind)}
 
 
-def wrong_fields(value: Struct) -> Iterator[tuple[str, Wrong]]:
-    """The fields of a policy that are not what they should be."""
-    for rule in rules(type(value)):
-        given = getattr(value, rule.field)
-        if given is not rule.default and not rule.fits(given):
-            yield rule.field, wrong_value(given, rule)
+def wrong_value(path: str, value: object, kind: Any) -> Iterator[tuple[str, Wrong]]:
+    """What of a value cannot stand in a field of that path and type; for a policy, its fields."""
+    policy = policy_type(kind)
+    if policy is not None and isinstance(value, policy):
+        for name, inner in field_types(policy).items():
+            yield from wrong_value(f"{path}.{name}", getattr(value, name), inner)
+    elif not _fits(path, value, kind):
+        yield path, (f"is {shown(value)}", f"write {expected(kind)}{_meant(value, kind)}")
 
 
-def wrong_value(value: object, rule: Rule) -> Wrong:
-    """What to say of a value that breaks the rule."""
-    what = f"is {shown(value)}"
-    if isinstance(value, float) and not math.isfinite(value):
-        what += ", which is not a number" if math.isnan(value) else ", which is without end"
-    return what, f"write {rule.words}{similar(value, rule.choices)}"
+@cache
+def policy_type(kind: Any) -> type[Struct] | None:
+    """The policy that a field of this type holds, if it holds one."""
+    return next((each.cls for each in _options(kind) if isinstance(each, StructType)), None)
+
+
+@cache
+def expected(kind: Any) -> str:
+    """What a field of that type takes, in words."""
+    return " or ".join(_words(each) for each in _options(kind))
+
+
+def shown(value: object) -> str:
+    """The value as it would be written, cut where it is long."""
+    return _REPR.repr(value)
 
 
 def similar(name: object, names: Iterable[str]) -> str:
     """``; did you mean ...?`` where a name looks like one that there is."""
-    if not isinstance(name, str):
-        return ""
-    close = get_close_matches(name, islice(names, KNOWN), n=1)
+    close = get_close_matches(str(name), [*names], n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def shown(value: object) -> str:
-    """The value as a short line, whatever it is."""
-    if inspect.isroutine(value) or inspect.isclass(value):
-        kind = "class" if inspect.isclass(value) else "function"
-        return f"the {kind} {getattr(value, '__name__', '')}"
-    if isinstance(value, Struct) and isinstance(getattr(value, "name", None), str):
-        return f"the {type(value).__name__} {value.name!r}"  # type: ignore[attr-defined]
-    return _short(value)
-
-
-def one_line(text: str) -> str:
-    """The text without line breaks and what else a terminal would act on."""
-    return "".join(char if char.isprintable() else " " for char in " ".join(text.split()))
-
-
-def _short(value: object) -> str:
+def _fits(path: str, value: object, kind: Any) -> bool:
+    if isinstance(value, float) and not math.isfinite(value):
+        return value > 0 and path.rpartition(".")[2] in UNBOUNDED
+    if isinstance(value, Mapping) and policy_type(kind) is not None:
+        return False  # it would make a policy of a table, but nobody else will
     try:
-        text = one_line(repr(value))
-    except Exception:  # somebody's own __repr__
-        text = ""
-    if not text or " object at 0x" in text:
-        return f"an object of type {type(value).__name__}"
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+        made = msgspec.convert(value, kind)
+    except Exception:  # the value is asked about itself, and it may be anything
+        return False
+    # It makes 3 of 3.0 and of Decimal(3), but nobody else will.
+    if isinstance(made, float):
+        return isinstance(value, int | float)
+    return not isinstance(made, int | str) or isinstance(value, type(made))
 
 
-def _rule(info: Type, field: str) -> tuple[Callable[[object], bool], str, tuple[str, ...]]:
-    """The test of a type's values, the words for them, and the words that it is made of."""
-    unit = ""
-    if isinstance(info, Metadata):
-        unit = (info.extra or {}).get("unit", "")
-        info = info.type
+def _options(kind: Any) -> list[Type]:
+    """The types of a union, less its None: what is missing is left out rather than written."""
+    info = type_info(kind)
+    info = info.type if isinstance(info, Metadata) else info
+    types = info.types if isinstance(info, UnionType) else (info,)
+    bare = (each.type if isinstance(each, Metadata) else each for each in types)
+    return [each for each in bare if not isinstance(each, NoneType)]
+
+
+def _words(info: Type) -> str:
     match info:
         case FloatType():
-            return _number(info, (int, float), field), _bounded("a number", unit, info), ()
+            return "a number" + _bounds(info)
         case IntType():
-            return _number(info, int, field), _bounded("a whole number", unit, info), ()
+            return "a whole number" + _bounds(info)
         case BoolType():
-            return (lambda value: value is True or value is False), "true or false", ()
+            return "true or false"
+        case StrType():
+            return "a string"
+        case AnyType() | CustomType():
+            return "a value"
         case LiteralType(values):
-            choices = tuple(map(str, values))
-            return _one_of(frozenset(choices)), f"one of {', '.join(choices)}", choices
-        case UnionType(types):
-            return _optional(types, field)
-    raise TypeError(f"no rule for {info}; give the field {field!r} a check of its own")
+            return "one of " + ", ".join(map(str, values))
+        case ListType(item):
+            return f"a list of {_words(item).removeprefix('a ')}s"
+        case DictType(_, item):
+            return f"a table of name = {_words(item).removeprefix('one of ')}"
+        case StructType(cls):
+            article = "an" if cls.__name__[0] in "AEIOU" else "a"
+            return f"{article} {cls.__name__} (in a file, a table)"
+    raise TypeError(f"no words for {info}")
 
 
-def _number(info: FloatType | IntType, kind: Any, field: str) -> Callable[[object], bool]:
-    more = -math.inf if info.gt is None else info.gt
-    least = -math.inf if info.ge is None else info.ge
-    most = math.inf if info.le is None else info.le
-
-    def fits(value: object) -> bool:
-        if not isinstance(value, kind) or isinstance(value, bool):
-            return False
-        number = _as_float(value)
-        if number == math.inf and field not in UNBOUNDED:
-            return False
-        return number > more and least <= number <= most
-
-    return fits
-
-
-def _as_float(value: Any) -> float:
-    try:
-        return float(value)
-    except OverflowError:  # an integer with which no time can be reckoned
-        return math.nan
-
-
-def _one_of(choices: frozenset[str]) -> Callable[[object], bool]:
-    return lambda value: isinstance(value, str) and value in choices
-
-
-def _optional(
-    types: Iterable[Type], field: str
-) -> tuple[Callable[[object], bool], str, tuple[str, ...]]:
-    some = [each for each in types if not isinstance(each, NoneType)]
-    fits, words, choices = _rule(some[0], field)
-    return (lambda value: value is None or fits(value)), words, choices
-
-
-def _bounded(what: str, unit: str, info: FloatType | IntType) -> str:
-    if unit:
-        what += f" of {unit}"
+def _bounds(info: FloatType | IntType) -> str:
     if info.gt is not None:
-        return f"{what} greater than {info.gt:g}"
-    if info.le is not None:
-        return f"{what} from {info.ge:g} to {int(info.le):,}"
-    return f"{what}, {info.ge:g} or more" if info.ge is not None else what
+        return f" greater than {info.gt:g}"
+    return f" of at least {info.ge:g}" if info.ge is not None else ""
+
+
+def _meant(value: object, kind: Any) -> str:
+    literals = (each for each in _options(kind) if isinstance(each, LiteralType))
+    return similar(value, [str(word) for literal in literals for word in literal.values])
