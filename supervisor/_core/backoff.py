@@ -30,6 +30,8 @@ def open_time(policy: Quarantine, times: int, draw: float) -> float:
 
 def grown(base: float, factor: float, exponent: int, cap: float) -> float:
     """``base * factor**exponent`` without overflow, at most ``cap``."""
+    if not base:
+        return 0.0
     try:
         return min(cap, base * float(factor) ** exponent)  # an integer would grow for ever
     except OverflowError:

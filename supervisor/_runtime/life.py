@@ -136,22 +136,23 @@ class CurrentChild(TaskStatus[Any]):
 
 
 async def live(life: CurrentChild) -> None:
-    """Run the life, and tell the machine how it ended. Nothing but our own cancellation leaves."""
+    """Run the life, and tell the machine how it ended. Our own cancellation ends here, in the
+    outermost frame of its task.
+
+    The machine is told outside of the handler: what it cancels in this step would otherwise carry
+    this life's exception as its context, and that one the one before, through ten thousand stops.
+    """
     current_life.set(life)
+    life._node.tree.feed(life._node, Exited(life._state, life.life, await _lived(life)))
+
+
+async def _lived(life: CurrentChild) -> Outcome:
     try:
         if not life._cancelled:
             await _call(life)
     except BaseException as exc:
-        # The outcome must not become a local here: it would make a cycle with the traceback.
-        if _ended(life, _outcome(life, exc)) is CANCELLED:
-            raise
-    else:
-        _ended(life, CANCELLED if life._cancelled else RETURNED)
-
-
-def _ended(life: CurrentChild, outcome: Outcome) -> Outcome:
-    life._node.tree.feed(life._node, Exited(life._state, life.life, outcome))
-    return outcome
+        return _outcome(life, exc)
+    return CANCELLED if life._cancelled else RETURNED
 
 
 async def _call(life: CurrentChild) -> None:
@@ -201,7 +202,7 @@ def _frames(coro: Any) -> Iterator[str]:
     while coro is not None:
         frame = getattr(coro, "cr_frame", None) or getattr(coro, "ag_frame", None)
         frame = frame or getattr(coro, "gi_frame", None)
-        if frame is not None and frame.f_code not in (live.__code__, _call.__code__):
+        if frame is not None and frame.f_code not in (live.__code__, _lived.__code__, _call.__code__):
             code = frame.f_code
             yield f'  File "{code.co_filename}", line {frame.f_lineno}, in {code.co_name}'
         coro = (

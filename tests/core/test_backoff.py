@@ -159,3 +159,7 @@ def test_when_everybody_is_ready_there_is_no_deadline() -> None:
     drive.ready("b")
 
     assert drive.deadline == math.inf
+
+
+def test_no_delay_stays_none_however_long_the_series() -> None:
+    assert backoff.grown(0, 2, 5000, 30) == 0

@@ -142,7 +142,9 @@ def test_the_fallback_is_reached_through_its_primary() -> None:
 
 def test_other_variables_are_left_alone() -> None:
     table = tree()
-    assert override(table, SUPERVISOR="x", SUPERVISOR_poll__x="1", PATH="/", X_SUPERVISOR__a="1") == []
+    assert (
+        override(table, SUPERVISOR="x", SUPERVISOR_poll__x="1", PATH="/", X_SUPERVISOR__a="1") == []
+    )
     assert table == tree()
 
 
