@@ -29,7 +29,7 @@ napoleon_numpy_docstring = False
 nitpicky = True
 # There is no inventory to look these up in: the docs build offline.
 nitpick_ignore_regex = [
-    ("py:.*", r"(anyio|asyncio|collections|contextlib|msgspec|os|pytest|trio|typing)\..*"),
+    ("py:.*", r"(anyio|asyncio|collections|contextlib|logging|msgspec|os|pytest|trio|typing)\..*"),
     ("py:.*", r"(Any|Awaitable|Callable|Iterator|Mapping|Sequence|TaskStatus|TracebackType)"),
     ("py:exc", r"[A-Z]\w*(Error|Exception|Exit)"),
 ]

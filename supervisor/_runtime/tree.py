@@ -18,7 +18,7 @@ from supervisor._runtime.bus import Subscription
 from supervisor._runtime.clock import now, wall
 from supervisor._runtime.handle import Child
 from supervisor._runtime.runtime import LiveNode, Runtime
-from supervisor._spec.edges import edges_for, outer_needs
+from supervisor._spec.edges import edges_for, expand, outer_needs
 from supervisor._spec.policy import Backoff, Quarantine, Stop
 from supervisor._spec.tree import Component, Resource, Spec, callable_name
 from supervisor._spec.validate import check_child
@@ -182,7 +182,8 @@ class Tree:
     ) -> ChildState:
         node = at.node
         listed = _Listed(node.children)
-        problems = check_child(spec, f"{node.path}/{name}", listed, scopes=_outer(at))
+        path = f"{node.path}/{name}"
+        problems = check_child(spec, path, listed, scopes=_outer(at), parent=node.spec)
         if any(problem.level == "error" for problem in problems):
             raise TreeInvalid(problems)
         edges, orders = edges_for(name, spec, listed)
@@ -195,10 +196,12 @@ class Tree:
     def _bind_ancestors(self, at: LiveNode, needs: dict[str, Binding]) -> None:
         """Place the edges to what is further up on the ancestors that have it as a sibling."""
         while needs and at.parent is not None and at.seat is not None:
-            elders = _Listed(at.parent.node.children, before=at.seat.index)
-            for name in [name for name in needs if name in elders]:
-                target = at.parent.node.children[name]
-                self._runtime.feed(at.parent, Bind(at.seat, target, needs.pop(name)))
+            elders = at.parent.node.children
+            for name in [name for name in needs if name in _Listed(elders, at.seat.index)]:
+                binding = needs.pop(name)
+                for copy, _ in expand([elders[name].spec]):
+                    if copy in elders:
+                        self._runtime.feed(at.parent, Bind(at.seat, elders[copy], binding))
             at = at.parent
 
     def _supervisor(self, path: str) -> LiveNode:
