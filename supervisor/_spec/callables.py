@@ -20,6 +20,12 @@ _UNSAID = object()
 def wrong_callable(spec: Component | Resource) -> Wrong | None:
     """Why the callable cannot be run or entered, if that is certain."""
     fn: object = spec.run if isinstance(spec, Component) else spec.factory
+    if inspect.iscoroutine(fn):
+        what = "is a coroutine: the function has been called already"
+        return what, f"write {fn.__name__}, and what it takes as args"
+    if isinstance(spec, Resource) and not inspect.isclass(fn) and hasattr(type(fn), "__aenter__"):
+        what = "is a context manager that exists already, but each life needs its own"
+        return what, "write what makes it, and what that takes as args"
     if not callable(fn):
         advice = "an async function" if isinstance(spec, Component) else "an async context manager"
         return f"is {shown(fn)}, which cannot be called", f"write {advice}"
@@ -44,7 +50,7 @@ def wrong_arguments(spec: Component | Resource) -> Wrong | None:
     fn = spec.run if isinstance(spec, Component) else spec.factory
     try:
         signature = inspect.signature(fn)
-    except (TypeError, ValueError):
+    except Exception:  # it has none, or somebody's own __signature__ fails
         return None
     given = dict(spec.kwargs)
     if isinstance(spec, Component) and takes(fn, "task_status"):
@@ -78,7 +84,8 @@ def _wrong_run(body: object) -> Wrong | None:
         return f"{name_of(body)} is a class", "write an async function, or an instance"
     if inspect.isasyncgenfunction(body) or _is_generator(body):
         return f"{name_of(body)} is a generator", "write an async function that does not yield"
-    returns = getattr(body, "__annotations__", {}).get("return", _UNSAID)
+    annotations = body.__annotations__ if isinstance(body, FunctionType) else {}
+    returns = annotations.get("return", _UNSAID)
     if returns in (None, "None") and not _is_async(body) and not any(_wrapped(body)):
         return f"{name_of(body)} is not an async function", "write `async def`"
     return None

@@ -39,7 +39,7 @@ def wrong_combinations(spec: Spec, wrong: AbstractSet[str]) -> Iterator[tuple[st
 def unreachable_intensity(limit: Intensity, children: Sequence[Spec]) -> Wrong | None:
     """Why the children together can never exceed the intensity of their supervisor, if so."""
     restarted = [child for child in children if child.restart != "temporary"]
-    backoffs = (child.backoff for child in restarted for _ in range(child.copies))
+    backoffs = ((child.backoff, child.copies) for child in restarted)
     if not restarted or intensity_is_reachable(limit, backoffs):
         return None
     return f"cannot be exceeded: restarts come too slowly for {limit.within:g} s", _QUICKER

@@ -25,12 +25,14 @@ class Edge(Struct, frozen=True):
 
 def expand(children: Sequence[Spec]) -> list[tuple[str, Spec]]:
     """The children under their names, each of its ``copies`` by itself: ``poll``, ``poll-2``."""
-    named: list[tuple[str, Spec]] = []
-    for spec in children:
-        named.append((spec.name, spec))
-        if spec.copies != 1:
-            named.extend((f"{spec.name}-{number}", spec) for number in range(2, spec.copies + 1))
-    return named
+    return [(name, spec) for spec in children for name in copies_of(spec)]
+
+
+def copies_of(spec: Spec) -> Sequence[str]:
+    """The names of the children that one declaration makes."""
+    if spec.copies == 1:
+        return (spec.name,)
+    return (spec.name, *(f"{spec.name}-{number}" for number in range(2, spec.copies + 1)))
 
 
 def references(spec: Spec) -> Iterator[Component | Resource]:
@@ -71,9 +73,8 @@ def edges_of(siblings: Sequence[tuple[str, Spec]]) -> dict[str, tuple[Edge, ...]
     Those of descendants that are found here are placed on the child that they live in. A
     fallback's own are under ``<child>/fallback``. Names that are not found here are left out.
     """
-    elders = _Elders()
     edges: dict[str, tuple[Edge, ...]] = {}
-    for name, spec in siblings:
+    for name, spec, elders in _with_elders(siblings):
         for key, needs in _needs_by_key(name, spec):
             found = tuple(
                 Edge(target, binding)
@@ -82,20 +83,17 @@ def edges_of(siblings: Sequence[tuple[str, Spec]]) -> dict[str, tuple[Edge, ...]
             )
             if found:
                 edges[key] = found
-        elders.add(name, spec)
     return edges
 
 
 def orders_of(siblings: Sequence[tuple[str, Spec]]) -> dict[str, tuple[str, ...]]:
     """Likewise whom each child starts ``after``, without needing it."""
-    elders = _Elders()
     orders: dict[str, tuple[str, ...]] = {}
-    for name, spec in siblings:
+    for name, spec, elders in _with_elders(siblings):
         for key, after in _after_by_key(name, spec):
             found = tuple(target for elder in after for target in elders.targets(elder))
             if found:
                 orders[key] = found
-        elders.add(name, spec)
     return orders
 
 
@@ -120,17 +118,6 @@ def edges_for(
     return edges, orders
 
 
-def targets(name: str, elders: Mapping[str, Spec]) -> Iterator[str]:
-    """Which running children a name stands for: all copies that are there."""
-    if name not in elders:
-        return
-    yield name
-    spec = elders[name]
-    if name == spec.name:
-        copies = (f"{name}-{number}" for number in range(2, spec.copies + 1))
-        yield from (copy for copy in copies if copy in elders)
-
-
 def outer_needs(spec: Spec, elders: Mapping[str, Spec]) -> dict[str, Binding]:
     """What the child, or anything below it, needs that is not among these siblings."""
     needs: dict[str, Binding] = {}
@@ -139,24 +126,50 @@ def outer_needs(spec: Spec, elders: Mapping[str, Spec]) -> dict[str, Binding]:
     return needs
 
 
+def targets(name: str, elders: Mapping[str, Spec]) -> Sequence[str]:
+    """Which running children a name stands for: all copies that are there."""
+    if name not in elders:
+        return ()
+    spec = elders[name]
+    if spec.copies == 1 or spec.name != name:
+        return (name,)
+    return [copy for copy in copies_of(spec) if copy in elders]
+
+
 class _Elders:
-    """The siblings before a child, and which children a name stands for: all copies of it."""
+    """The siblings before a child, and which of them a name stands for: all copies of it."""
 
     def __init__(self) -> None:
         self._targets: dict[str, list[str]] = {}
 
-    def add(self, name: str, spec: Spec) -> None:
-        self._targets.setdefault(spec.name, []).append(name)
-        if name != spec.name:
-            self._targets.setdefault(name, []).append(name)
+    def add(self, names: list[str], spec: Spec) -> None:
+        self._targets[spec.name] = names
+        for name in names[1:]:
+            self._targets[name] = [name]
 
     def targets(self, name: str) -> Sequence[str]:
         return self._targets.get(name, ())
 
 
+def _with_elders(
+    siblings: Sequence[tuple[str, Spec]],
+) -> Iterator[tuple[str, Spec, _Elders]]:
+    """Each child with its elders; copies of one declaration are none to each other."""
+    elders = _Elders()
+    same_age: list[str] = []
+    last: Spec | None = None
+    for name, spec in siblings:
+        if spec is not last:
+            if last is not None:
+                elders.add(same_age, last)
+            same_age, last = [], spec
+        yield name, spec, elders
+        same_age.append(name)
+
+
 def _needs_by_key(name: str, spec: Spec) -> Iterator[tuple[str, Mapping[str, Binding]]]:
     if type(spec) is Component and not (spec.needs or spec.args or spec.kwargs or spec.fallback):
-        return  # as most of ten thousand are
+        return  # the common case among ten thousand
     yield name, _with_outer_needs(spec)
     for key, stand_in in fallbacks(name, spec):
         yield key, needs_of(stand_in)
@@ -190,15 +203,15 @@ def _bind(needs: dict[str, Binding], more: Iterable[tuple[str, Binding]]) -> Non
 
 def _outer_needs(spec: Supervisor) -> Iterator[tuple[str, Binding]]:
     elders: set[str] = set()
-    for name, child in expand(spec.children):
-        for _, needs in _needs_by_key(name, child):
-            yield from ((n, binding) for n, binding in needs.items() if n not in elders)
-        elders.add(name)
+    for child in spec.children:
+        for _, needs in _needs_by_key(child.name, child):
+            yield from ((name, binding) for name, binding in needs.items() if name not in elders)
+        elders.update(copies_of(child))
 
 
 def _outer_after(spec: Supervisor) -> Iterator[str]:
     elders: set[str] = set()
-    for name, child in expand(spec.children):
-        for _, after in _after_by_key(name, child):
+    for child in spec.children:
+        for _, after in _after_by_key(child.name, child):
             yield from (elder for elder in after if elder not in elders)
-        elders.add(name)
+        elders.update(copies_of(child))

@@ -13,7 +13,7 @@ from supervisor._spec.values import Wrong, similar
 
 PREFIX: Final = "SUPERVISOR__"
 
-_VARIABLE: Final = re.compile(r"\$(?P<escaped>\$)?\{((?P<name>\w+)(:-(?P<default>[^}]*))?\})?")
+_VARIABLE: Final = re.compile(r"\$(?P<escaped>\$)?\{((?P<name>\w+)(:-(?P<default>[^{}]*))?\})?")
 
 
 class Environment:
@@ -35,6 +35,8 @@ class Environment:
         return {
             key: self._below(value, path)
             if key == "children" and isinstance(value, list)
+            else self.expanded(value, f"{path}/fallback")
+            if key == "fallback" and isinstance(value, dict)
             else self._value(value, f"{path}.{key}")
             for key, value in table.items()
         }
@@ -68,7 +70,8 @@ class Environment:
         if value is None:
             write = f"set it, or write ${{{name}:-a default}}"
             self.problems.append(Problem(path, f"the variable {name} is not set", write))
-        return value or ""
+            return found[0]
+        return value
 
     # --- overrides -----------------------------------------------------------------------------------
 
@@ -76,7 +79,7 @@ class Environment:
         """Put the variables ``SUPERVISOR__<child>__<field>`` into the root's table.
 
         ``SUPERVISOR__telegram__backoff__cap=5`` sets a field of every child of that name; case does
-        not matter, and ``-`` is written ``_``. Values are read as TOML where they can be. What fits
+        not matter, and what a variable cannot be called, like ``-``, is written ``_``. Values are read as TOML where they can be. What fits
         nothing is a problem.
         """
         named: dict[str, list[tuple[str, Table]]] = {}
@@ -94,6 +97,8 @@ class Environment:
         rest = _plain(variable[len(PREFIX) :])
         name = max((name for name in named if rest.startswith(f"{name}__")), key=len, default="")
         if not name:
+            if rest.strip("_") in named:
+                return "names no field", f"write {PREFIX}<child>__<field>"
             known = similar(rest.partition("__")[0], named)
             return "names no child", f"write {PREFIX}<child>__<field>{known}"
         fields = rest[len(name) + 2 :].split("__")
@@ -106,6 +111,14 @@ class Environment:
                 return f"{fields[0]} is no table at {path}", f"write {PREFIX}{name}__{fields[0]}"
             self._origins[f"{path}.{where}"] = variable
         return None
+
+    def follows(self, problem: Problem) -> bool:
+        """Whether it is said of a value in which something could not be replaced."""
+        return any(
+            each.path == problem.path
+            or each.path.startswith((f"{problem.path}.", f"{problem.path}["))
+            for each in self.problems
+        )
 
     def told(self, problem: Problem) -> Problem:
         """The problem, which names the variable if the value at its path came from one."""
@@ -145,12 +158,12 @@ def _key(table: Table, field: str) -> str:
 
 
 def _plain(name: str) -> str:
-    return name.lower().replace("-", "_")
+    return re.sub(r"\W", "_", name.lower())
 
 
 def _parsed(text: str) -> Any:
     try:
         table = tomllib.loads(f"value = {text}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return table["value"] if len(table) == 1 else text

@@ -27,6 +27,7 @@ from supervisor._spec.table import KINDS, Table, name_in, path_in
 from supervisor._spec.tree import Component, Resource, Spec, Supervisor
 from supervisor._spec.validate import check
 from supervisor._spec.values import field_types, policy_type, shown, similar
+from supervisor._spec.values import one_line as clean
 from supervisor._words import one_line
 
 
@@ -65,7 +66,9 @@ def read(
     _make_importable(file)
     environment = Environment(os.environ if environ is None else environ)
     tree, problems = _made(table, environment, file.stem)
-    problems = environment.problems + [environment.told(problem) for problem in problems]
+    problems = environment.problems + [
+        environment.told(problem) for problem in problems if not environment.follows(problem)
+    ]
     return (None if _errors(problems) else tree), problems
 
 
@@ -105,7 +108,7 @@ def _decoded(file: Path) -> Any:
     suffix = file.suffix.lower()
     if suffix not in (".toml", ".json"):
         raise ValueError(f"has the suffix {suffix!r}, which says neither TOML nor JSON")
-    text = file.read_text(encoding="utf-8")
+    text = file.read_text(encoding="utf-8-sig")
     if suffix == ".toml":
         return tomllib.loads(text)
     return json.loads(text, object_pairs_hook=_unambiguous)
@@ -122,6 +125,8 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> Table:
 def _unreadable(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"cannot be read: {error.strerror or error}"
+    if isinstance(error, RecursionError):
+        return "is nested too deeply"
     if isinstance(error, UnicodeDecodeError):
         return f"is not UTF-8 text: {error.reason} at byte {error.start}"
     return str(error).replace("\n", " ")
@@ -153,7 +158,7 @@ class _Maker:
         self._modules: dict[str, Any] = {}
 
     def note(self, path: str, what: str, write: str) -> None:
-        self.problems.append(Problem(path, what, write))
+        self.problems.append(Problem(clean(path), clean(what), clean(write)))
 
     def supervisor(self, table: Table, path: str, scopes: Sequence[Scope]) -> Supervisor:
         name = table.get("name", "")
@@ -168,7 +173,7 @@ class _Maker:
         self, tables: Sequence[object], path: str, owner: str, outer: Sequence[Scope]
     ) -> list[Spec]:
         elders: dict[str, Spec] = {}
-        scopes = [Scope(elders, [*map(name_in, tables)], owner), *outer]
+        scopes = [Scope(elders, set(map(name_in, tables)), owner), *outer]
         children: list[Spec] = []
         for index, table in enumerate(tables):
             where = path_in(path, index, table)
@@ -256,7 +261,11 @@ class _Maker:
 
     def argument(self, value: Any, path: str, place: Place) -> Any:
         """An argument as it is, or the child that ``{ from = "name" }`` stands for."""
-        if not isinstance(value, dict) or value.keys() != {"from"}:
+        if not _is_reference(value):
+            for item in _inside(value):
+                if _is_reference(item) and find(item["from"], place.scopes):
+                    what = f"{{ from = {item['from']!r} }} stands inside another argument"
+                    self.note(path, what, "write it as an argument by itself")
             return value
         found = find(value["from"], place.scopes)
         if found is None:
@@ -297,6 +306,16 @@ class _Maker:
             except (Exception, SystemExit) as error:
                 self._modules[name] = Failed(error)
         return self._modules[name]
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == {"from"}
+
+
+def _inside(value: Any) -> Collection[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 class Failed(Struct, frozen=True):

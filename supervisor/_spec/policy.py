@@ -54,7 +54,7 @@ class Intensity(Struct, frozen=True, forbid_unknown_fields=True):
     """At most ``restarts`` restarts and failed starts within ``within`` seconds; one more ends the
     supervisor. A group restart counts once. 0 restarts: the first failure ends it."""
 
-    restarts: Annotated[int, Meta(ge=0)]
+    restarts: Annotated[int, Meta(ge=0, le=MOST)]
     within: Positive
 
 

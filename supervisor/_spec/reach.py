@@ -1,9 +1,9 @@
 """Whether a limit can be reached at all, given how long restarts wait.
 
-A delay that is too long for its limit disables the limit silently (EEP 57 names this trap). The
-test takes the mean of each jittered delay and the two fastest ways to crash: as soon as it runs, so
-that the delays grow, or as soon as its backoff begins a new series, so that each restart waits
-``first``. A limit that neither way reaches within its window is taken for unreachable.
+A delay that is too long for its limit disables the limit silently (EEP 57, "Restart delay", names
+this trap). The test takes the worst children there are: one that crashes as soon as it runs, and
+one that lives just long enough for its backoff to begin anew each time; and of each jittered delay
+the mean. A limit that neither reaches is as good as none.
 """
 
 from __future__ import annotations
@@ -23,53 +23,56 @@ _MEAN: Final = {"full": 0.5, "equal": 0.75, "none": 1.0}
 
 
 def quarantine_is_reachable(quarantine: Quarantine, backoff: Backoff) -> bool:
-    """Whether so many crashes fit into the window: the first at once, and each of the others after
-    the delay of one more restart."""
+    """Whether that many crashes fit into the window: the first at once, the others each after the
+    delay of one more restart."""
     return crashes_within(quarantine.within, backoff, quarantine.crashes) >= quarantine.crashes
 
 
-def intensity_is_reachable(intensity: Intensity, backoffs: Iterable[Backoff]) -> bool:
-    """Whether all the children together can fail once more than restarts are allowed."""
+def intensity_is_reachable(intensity: Intensity, backoffs: Iterable[tuple[Backoff, int]]) -> bool:
+    """Whether so many children of each backoff can together restart more often than that within
+    the period."""
     enough = intensity.restarts + 1
-    crashes = 0
-    for backoff in backoffs:
-        crashes += crashes_within(intensity.within, backoff, enough)
+    crashes = 0.0
+    for backoff, children in backoffs:
+        crashes += crashes_within(intensity.within, backoff, enough) * children
         if crashes >= enough:
             return True
     return False
 
 
 @lru_cache(maxsize=256)
-def crashes_within(within: float, backoff: Backoff, enough: int) -> int:
+def crashes_within(within: float, backoff: Backoff, enough: int) -> float:
     """How often a child can crash in less than ``within`` seconds, counted up to ``enough``."""
-    return 1 + max(_growing(within, backoff, enough - 1), _steady(within, backoff, enough - 1))
+    again = _at_even_pace(within, backoff.first + backoff.reset_after)
+    if backoff.reset_after == 0:  # each life begins anew, however short it is
+        return min(enough, again)
+    # After the first delay they only grow, so the window begins best right before or after it.
+    first = _at_once(within, _delays(backoff), enough)
+    later = _at_once(within, islice(_delays(backoff), 1, None), enough)
+    return min(enough, max(first, later, again))
 
 
-def _steady(within: float, backoff: Backoff, enough: int) -> int:
-    reset = backoff.reset_after  # the last of the lives need not last so long
-    return 0 if math.isinf(reset) else _fitting(within + reset, backoff.first + reset, enough)
-
-
-def _growing(within: float, backoff: Backoff, enough: int) -> int:
-    passed = last = 0.0
-    for count, last in enumerate(islice(_delays(backoff), min(enough, LONGEST))):
+def _at_once(within: float, delays: Iterator[float], enough: int) -> float:
+    crashes, passed, last = 1, 0.0, 0.0
+    for last in islice(delays, min(enough, LONGEST)):
         passed += last
-        if passed >= within:
-            return count
-    return enough if enough <= LONGEST else LONGEST + _fitting(within - passed, last, enough)
+        if passed >= within or crashes >= enough:
+            return crashes
+        crashes += 1
+    return crashes + _at_even_pace(within - passed, last) - 1
 
 
-def _fitting(within: float, delay: float, enough: int) -> int:
-    """How many such delays fit, less than ``within`` seconds long in all, counted up to
-    ``enough``."""
-    if delay <= 0 or math.isinf(within):
-        return enough
-    return max(0, min(enough, math.ceil(within / delay) - 1))
+def _at_even_pace(within: float, gap: float) -> float:
+    """How many of so many seconds apart fit into less than ``within``, the first at its start."""
+    if gap == math.inf:
+        return 1
+    turns = within / gap if gap > 0 else math.inf
+    return turns if turns == math.inf else math.ceil(turns)
 
 
 def _delays(backoff: Backoff) -> Iterator[float]:
     yield backoff.first
-    mean, delay = _MEAN[backoff.jitter], min(backoff.cap, backoff.base)
+    mean, delay = _MEAN[backoff.jitter], backoff.base
     while True:
-        yield mean * delay
+        yield mean * min(backoff.cap, delay)
         delay = min(backoff.cap, delay * backoff.factor)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from msgspec import Struct
 
@@ -18,7 +19,7 @@ class Scope(Struct, frozen=True):
     """
 
     elders: Mapping[str, Spec]
-    listed: Collection[object] = ()
+    listed: AbstractSet[str] = frozenset()
     owner: str = ""
 
 
@@ -33,6 +34,8 @@ def find(name: object, scopes: Sequence[Scope]) -> Spec | None:
 
 def absent(name: object, own: str, scopes: Sequence[Scope]) -> Wrong:
     """Why nothing is found under a name that the child ``own`` refers to."""
+    if not isinstance(name, str):
+        return f"is {shown(name)}", "write a name"
     if name == own:
         return f"{shown(name)} is this child itself", "leave it out"
     before = own

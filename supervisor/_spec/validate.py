@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, ValuesView
 from functools import cache
+from itertools import islice
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import msgspec
 from msgspec import Struct
@@ -16,7 +17,7 @@ from supervisor._spec.combine import Level, unreachable_intensity, wrong_combina
 from supervisor._spec.edges import named_needs
 from supervisor._spec.scope import Scope, absent, find
 from supervisor._spec.tree import Called, Component, Resource, Spec, Supervisor
-from supervisor._spec.values import Wrong, shown, wrong_value
+from supervisor._spec.values import Wrong, one_line, shown, wrong_value
 from supervisor._words import join
 
 KINDS: Final = (Component, Resource, Supervisor)
@@ -24,6 +25,9 @@ STRUCTURE: Final = frozenset({"run", "factory", "name", "fallback", "children"})
 """Fields with checks of their own; the others are held against their declared types."""
 OWN: Final = ("needs", "after", "args", "kwargs")
 """Fields whose values children seldom share."""
+
+LOOKED_INTO: Final = 100
+"""So many items of an argument are searched for children that would not be replaced there."""
 
 _A_CHILD: Final = "write a Component, a Resource or a Supervisor"
 MOST_FITS: Final = 1024
@@ -80,7 +84,8 @@ class _Check:
         self._uncounted: set[int] = set()
 
     def add(self, path: str, wrong: Wrong, level: Level = "error") -> None:
-        self.problems.append(Problem(path, *wrong, level))
+        what, write = wrong
+        self.problems.append(Problem(one_line(path), one_line(what), one_line(write), level))
 
     # --- a supervisor and its children -------------------------------------------------------------
 
@@ -88,7 +93,7 @@ class _Check:
         wrong = self.fields(spec, path)
         for field, absence in (("copies", 1), ("significant", False), ("fallback", None)):
             value = getattr(spec, field)
-            if field not in wrong and value != absence:
+            if field not in wrong and value is not absence:
                 self.add(f"{path}.{field}", (f"is {shown(value)} at the root", "leave it out"))
         self.edges(spec, path, spec.name, [], wrong)
         self.supervisor(spec, path, [], wrong)
@@ -101,7 +106,7 @@ class _Check:
             self.add(f"{path}.children", (f"is {shown(children)}", "write a list of children"))
             return
         elders: dict[str, Spec] = {}
-        names = [getattr(child, "name", None) for child in children]
+        names = {child.name for child in children if _has_name(child)}
         scopes = [Scope(elders, names, spec.name), *outer]
         for index, child in enumerate(children):
             where = f"{path}.children[{index}]"
@@ -121,10 +126,10 @@ class _Check:
         name: Any = spec.name
         if is_name(name):
             return True
-        if name == "":
+        if type(name) is str and not name:
             why = ", as its callable has none" if isinstance(spec, Called) else ""
             wrong = f"is empty{why}", 'write name = "..."'
-        elif name == "fallback":
+        elif type(name) is str and name == "fallback":
             wrong = "is 'fallback', as every fallback is called", "write another name"
         else:
             wrong = f"is {shown(name)}", "write a name: a printable string without '/'"
@@ -176,7 +181,7 @@ class _Check:
             self._uncounted.add(id(spec))
         if primary is not None:
             wrong |= self.stand_in(spec, path, wrong)
-        elif spec.significant is True and parent is not None and parent.auto_shutdown == "never":
+        elif spec.significant is True and parent is not None and _is(parent.auto_shutdown, "never"):
             what = "is true, but its supervisor does not end with its children"
             self.add(f"{path}.significant", (what, "write auto_shutdown there"))
         for field, found, level in wrong_combinations(spec, wrong):
@@ -210,7 +215,7 @@ class _Check:
         """Refuse what a fallback cannot have; the fields that need not be looked at any more."""
         for field, absence in (("copies", 1), ("significant", False)):
             value = getattr(spec, field)
-            if field not in wrong and value != absence:
+            if field not in wrong and value is not absence:
                 self.add(f"{path}.{field}", (f"is {shown(value)} on a fallback", "leave it out"))
         return frozenset({"copies", "significant"})
 
@@ -262,17 +267,20 @@ class _Check:
     def edges(
         self, spec: Spec, path: str, own: str, scopes: Sequence[Scope], wrong: frozenset[str]
     ) -> None:
-        needs = named_needs(spec) if spec.needs and "needs" not in wrong else {}
+        needs = named_needs(spec) if "needs" not in wrong and spec.needs else {}
         for name in needs:
             self.bound(self.named(name, f"{path}.needs", own, scopes), f"{path}.needs")
-        if spec.after and "after" not in wrong:
+        if "after" not in wrong and spec.after:
             for name in dict.fromkeys(spec.after):
                 self.named(name, f"{path}.after", own, scopes)
         if isinstance(spec, Called):
             for where, other in _references(spec, wrong):
                 target = self.reference(other, f"{path}.{where}", own, scopes)
-                if other.name not in needs:
+                if target is not None and target.name not in needs:
                     self.bound(target, f"{path}.{where}")
+            for where, buried in _buried(spec, wrong):
+                if _is_same(find(buried.name, scopes), buried):
+                    self.add(f"{path}.{where}", _unreplaced(buried), "warning")
 
     def named(self, name: str, path: str, own: str, scopes: Sequence[Scope]) -> Spec | None:
         target = find(name, scopes)
@@ -297,7 +305,7 @@ class _Check:
 
     def bound(self, target: Spec | None, path: str) -> None:
         """Warn of a need that ends for good."""
-        if target is not None and target.restart in ("transient", "temporary"):
+        if target is not None and _is(target.restart, "transient", "temporary"):
             what = f"{target.name!r} is {target.restart}: when it has ended, this cannot run"
             self.add(path, (what, "make it permanent, or write after"), "warning")
 
@@ -327,17 +335,52 @@ def _is_plain(spec: Spec) -> bool:
 
 def _references(spec: Called, wrong: frozenset[str]) -> Iterator[tuple[str, Component | Resource]]:
     """The children among the arguments, and where they stand."""
-    if spec.args and "args" not in wrong:
+    if "args" not in wrong and spec.args:
         for index, value in enumerate(spec.args):
             if isinstance(value, Component | Resource):
                 yield f"args[{index}]", value
-    if spec.kwargs and "kwargs" not in wrong:
+    if "kwargs" not in wrong and spec.kwargs:
         for name, value in spec.kwargs.items():
             if isinstance(value, Component | Resource):
                 yield f"kwargs.{name}", value
 
 
-def _is_same(listed: Spec, other: Spec) -> bool:
+def _buried(spec: Called, wrong: frozenset[str]) -> Iterator[tuple[str, Spec]]:
+    """The children among the arguments that nothing is put in the place of."""
+    args = enumerate(spec.args) if "args" not in wrong and spec.args else ()
+    kwargs = spec.kwargs.items() if "kwargs" not in wrong and spec.kwargs else ()
+    places = [(f"args[{index}]", value) for index, value in args]
+    places += ((f"kwargs.{name}", value) for name, value in kwargs)
+    for where, value in places:
+        inside = value.values() if isinstance(value, dict) else value
+        if isinstance(value, Supervisor):
+            yield where, value
+        elif isinstance(inside, list | tuple | ValuesView):
+            yield from ((where, each) for each in islice(inside, LOOKED_INTO) if _is_child(each))
+
+
+def _unreplaced(other: Spec) -> Wrong:
+    why = "is a supervisor" if isinstance(other, Supervisor) else "stands inside another argument"
+    return (
+        f"{other.name!r} {why}, so no start value takes its place",
+        "pass a Component or a Resource by itself",
+    )
+
+
+def _is_child(value: object) -> TypeGuard[Spec]:
+    return isinstance(value, KINDS)
+
+
+def _has_name(value: object) -> bool:
+    return isinstance(value, KINDS) and type(value.name) is str
+
+
+def _is(value: object, *words: str) -> bool:
+    """Whether a field holds one of the words; what else it may hold need not compare well."""
+    return isinstance(value, str) and value in words
+
+
+def _is_same(listed: Spec | None, other: Spec) -> bool:
     try:
         return listed is other or bool(listed == other)
     except Exception:  # arguments of any kind are compared

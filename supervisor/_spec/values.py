@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from functools import cache
-from reprlib import Repr
+from itertools import islice
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -35,8 +37,11 @@ Wrong: TypeAlias = tuple[str, str]
 UNBOUNDED: Final = frozenset({"deadline", "within", "reset_after"})
 """Fields where infinity says something: wait for ever, count for ever, never."""
 
-_REPR = Repr()
-_REPR.maxstring = _REPR.maxother = 60
+LONGEST: Final = 60
+"""So much of a value is shown."""
+
+KNOWN: Final = 500
+"""Among so many names a similar one is looked for: in a large tree each look would take long."""
 
 
 @cache
@@ -52,7 +57,7 @@ def wrong_value(path: str, value: object, kind: Any) -> Iterator[tuple[str, Wron
         for name, inner in field_types(policy).items():
             yield from wrong_value(f"{path}.{name}", getattr(value, name), inner)
     elif not _fits(path, value, kind):
-        yield path, (f"is {shown(value)}", f"write {expected(kind)}{_meant(value, kind)}")
+        yield path, (f"is {_said(value)}", f"write {expected(kind)}{_meant(value, kind)}")
 
 
 @cache
@@ -68,44 +73,73 @@ def expected(kind: Any) -> str:
 
 
 def shown(value: object) -> str:
-    """The value as it would be written, cut where it is long."""
-    return _REPR.repr(value)
+    """The value as it would be written, on one line, cut where it is long."""
+    if isinstance(value, Struct) and isinstance(name := getattr(value, "name", None), str):
+        return f"the {type(value).__name__} {name!r}"
+    if inspect.isroutine(value) or inspect.isclass(value):
+        kind = "class" if inspect.isclass(value) else "function"
+        return f"the {kind} {value.__name__}"
+    try:
+        text = one_line(repr(value))
+    except Exception:  # somebody's own __repr__
+        text = ""
+    text = re.sub(r" at 0x[0-9a-f]+", "", text)
+    if not text or text.endswith(" object>"):
+        return f"an object of type {type(value).__name__}"
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks, and without what else a terminal would act on."""
+    return "".join(char if char.isprintable() else " " for char in " ".join(text.split()))
 
 
 def similar(name: object, names: Iterable[str]) -> str:
     """``; did you mean ...?`` where a name looks like one that there is."""
-    close = get_close_matches(str(name), [*names], n=1)
+    if not isinstance(name, str):
+        return ""
+    close = get_close_matches(name, islice(names, KNOWN), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _fits(path: str, value: object, kind: Any) -> bool:
     if isinstance(value, float) and not math.isfinite(value):
         return value > 0 and path.rpartition(".")[2] in UNBOUNDED
-    if isinstance(value, Mapping) and policy_type(kind) is not None:
-        return False  # it would make a policy of a table, but nobody else will
+    if value is not None and policy_type(kind) is not None:
+        return False  # it would make a policy of what resembles one, but nobody else will
+    if isinstance(value, float):
+        value = float(value)  # it refuses subclasses, like numpy's
     try:
         made = msgspec.convert(value, kind)
     except Exception:  # the value is asked about itself, and it may be anything
         return False
-    # It makes 3 of 3.0 and of Decimal(3), but nobody else will.
+    # It makes 3 of 3.0 and of Decimal(3), and a list of any set, but nobody else will.
     if isinstance(made, float):
         return isinstance(value, int | float)
+    if isinstance(made, list):
+        return isinstance(value, list | tuple)
     return not isinstance(made, int | str) or isinstance(value, type(made))
+
+
+def _said(value: object) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value!r}, which is {'not a number' if math.isnan(value) else 'without end'}"
+    return shown(value)
 
 
 def _options(kind: Any) -> list[Type]:
     """The types of a union, less its None: what is missing is left out rather than written."""
     info = type_info(kind)
-    info = info.type if isinstance(info, Metadata) else info
     types = info.types if isinstance(info, UnionType) else (info,)
-    bare = (each.type if isinstance(each, Metadata) else each for each in types)
-    return [each for each in bare if not isinstance(each, NoneType)]
+    return [each for each in types if not isinstance(each, NoneType)]
 
 
 def _words(info: Type) -> str:
+    unit = isinstance(info, Metadata) and (info.extra or {}).get("unit")
+    info = info.type if isinstance(info, Metadata) else info
     match info:
         case FloatType():
-            return "a number" + _bounds(info)
+            return ("a number of seconds" if unit else "a number") + _bounds(info)
         case IntType():
             return "a whole number" + _bounds(info)
         case BoolType():
@@ -129,7 +163,9 @@ def _words(info: Type) -> str:
 def _bounds(info: FloatType | IntType) -> str:
     if info.gt is not None:
         return f" greater than {info.gt:g}"
-    return f" of at least {info.ge:g}" if info.ge is not None else ""
+    if info.le is not None:
+        return f" from {info.ge:g} to {int(info.le):,}"
+    return f", {info.ge:g} or more" if info.ge is not None else ""
 
 
 def _meant(value: object, kind: Any) -> str:

@@ -495,7 +495,8 @@ def test_a_permanent_supervisor_that_ends_by_itself_is_warned_of() -> None:
     [
         ({}, True),
         ({"backoff": Backoff(first=20, jitter="none")}, True),
-        ({"backoff": Backoff(first=60, jitter="none")}, False),
+        ({"backoff": Backoff(first=60, jitter="none")}, True),  # the second to the sixth crash
+        ({"backoff": Backoff(first=60, base=60, cap=60, jitter="none")}, False),
         ({"backoff": Backoff(first=15, base=15, factor=1, jitter="none")}, False),
         ({"backoff": Backoff(first=14, base=14, factor=1, jitter="none")}, True),
         ({"backoff": Backoff(first=14, base=28, factor=1, jitter="full")}, True),

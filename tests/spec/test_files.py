@@ -103,7 +103,7 @@ quarantine = false
 
 [[children]]
 run = "services:fetch"
-args = [{ from = "http" }, ["BTC", { from = "http" }]]
+args = [{ from = "http" }, ["BTC", { from = "LSE" }]]
 priority = "critical"
 backoff = { first = 1, jitter = "none" }
 quarantine = { crashes = 3, within = 30 }
@@ -133,7 +133,7 @@ def test_a_file_makes_the_same_value_as_python(write: Write) -> None:
             http,
             Component(
                 services.fetch,
-                args=[http, ["BTC", {"from": "http"}]],
+                args=[http, ["BTC", {"from": "LSE"}]],
                 priority="critical",
                 backoff=Backoff(first=1, jitter="none"),
                 quarantine=Quarantine(crashes=3, within=30),
