@@ -486,9 +486,7 @@ def test_json_log_lines_parse_and_carry_the_fields(
     assert {"time", "level", "logger", "message", "at"} <= set(data)
 
 
-def test_lines_of_user_code_show_path_and_life(
-    logger: logging.Logger, output: io.StringIO
-) -> None:
+def test_lines_of_user_code_show_path_and_life(logger: logging.Logger, output: io.StringIO) -> None:
     logger.handlers[0].setFormatter(LineFormatter())
 
     logger.info("slow %s", "answer", extra={"path": T, "life": 4})

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from anyio import TASK_STATUS_IGNORED, sleep
 from anyio.abc import TaskStatus
-from httpx2 import AsyncClient
-
 from board import DAYS, Board
+from httpx2 import AsyncClient
 from outside_world import World
-from supervisor import every
 from web_apis import RateLimited, fetch_history, fetch_prices
+
+from supervisor import every
 
 log = logging.getLogger("prices")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from board import Board
+
 from supervisor import every
 
 log = logging.getLogger("reporter")

@@ -6,12 +6,12 @@ import logging
 
 from anyio import TASK_STATUS_IGNORED, sleep
 from anyio.abc import TaskStatus
-from httpx2 import AsyncClient
-
 from board import Board, Moves, answer
+from httpx2 import AsyncClient
 from outside_world import World
-from supervisor import every
 from web_apis import Bot, RateLimited, Update
+
+from supervisor import every
 
 log = logging.getLogger("telegram")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from outside_world import outside_world
 from price_engine import price_engine
 from reporter import reporter
-from supervisor import Backoff, Component, Quarantine, Resource, Supervisor, run
 from telegram_monitor import log_only, telegram_monitor
 from web_apis import open_client
+
+from supervisor import Backoff, Component, Quarantine, Resource, Supervisor, run
 
 outside = Resource(outside_world, name="outside", start_timeout=10)
 http = Resource(open_client, name="http")

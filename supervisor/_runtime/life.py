@@ -202,7 +202,11 @@ def _frames(coro: Any) -> Iterator[str]:
     while coro is not None:
         frame = getattr(coro, "cr_frame", None) or getattr(coro, "ag_frame", None)
         frame = frame or getattr(coro, "gi_frame", None)
-        if frame is not None and frame.f_code not in (live.__code__, _lived.__code__, _call.__code__):
+        if frame is not None and frame.f_code not in (
+            live.__code__,
+            _lived.__code__,
+            _call.__code__,
+        ):
             code = frame.f_code
             yield f'  File "{code.co_filename}", line {frame.f_lineno}, in {code.co_name}'
         coro = (

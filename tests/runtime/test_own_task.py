@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import anyio.lowlevel
 import pytest
-from anyio import sleep
 
 from supervisor import Component, Stop, StopTimedOut, Supervisor, open_supervisor
 from supervisor.testing import Hanging, Swallowing
@@ -26,4 +26,4 @@ async def test_a_tree_whose_timer_is_cancelled_stops_in_order_and_keeps_its_dead
         assert event.path == "root/Swallowing"
         swallowing.let_go()
         await tree.wait_stopped()
-        await sleep(0)
+        await anyio.lowlevel.checkpoint()
