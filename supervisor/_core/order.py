@@ -368,8 +368,9 @@ def _next_start(node: Node) -> bool:
         elif child.dynamic or passed(node, child):
             heappop(queue)
             child.queued = False
-            node.touch(child)
-            return True
+            if child.state == "down":
+                node.touch(child)  # from now on it waits outside of the queue
+                return True
         else:
             return False
     if node.booting and node.group is None:
