@@ -16,6 +16,7 @@ from supervisor._errors import NoTree as NoTree
 from supervisor._errors import Problem as Problem
 from supervisor._errors import Refused as Refused
 from supervisor._errors import Restarting as Restarting
+from supervisor._errors import ScopesLeftOpen as ScopesLeftOpen
 from supervisor._errors import StartTimedOut as StartTimedOut
 from supervisor._errors import Stuck as Stuck
 from supervisor._errors import TooManyChildren as TooManyChildren

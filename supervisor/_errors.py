@@ -79,6 +79,17 @@ class ForeignCancellation(RuntimeError):
         )
 
 
+class ScopesLeftOpen(RuntimeError):
+    """The life ended inside cancel scopes or task groups that it had entered: an async generator
+    was abandoned in the middle of one, say, or one was entered without ``async with``."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            f"the child left cancel scopes or task groups open ({count} of them); close its async "
+            "generators (contextlib.aclosing) and enter groups by `async with` only"
+        )
+
+
 class UnexpectedReturn(RuntimeError):
     """A permanent child returned again and again, although it is to run for ever."""
 

@@ -198,7 +198,8 @@ class StopBegun(Event, frozen=True):
 
 
 class Ended(Event, frozen=True):
-    """A supervisor has ended: none of its children has a life, except those named as stuck."""
+    """A supervisor has ended: none of its children has a life, except those named as stuck. When
+    these end after all, it is told once more, without them."""
 
     life: int
     stuck: tuple[str, ...] = ()

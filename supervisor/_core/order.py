@@ -19,20 +19,20 @@ from itertools import chain
 from typing import Final
 
 from supervisor._core.child import AT_REST, DELAYS, ENDED, ChildState
+from supervisor._core.condition import judge
 from supervisor._core.effects import (
     AllReady,
     Cancel,
     Finish,
     Moved,
     Notify,
-    ReasonChanged,
     Run,
     StuckRemain,
 )
-from supervisor._core.node import UNREADY, Group, Node
+from supervisor._core.node import Group, Node
 from supervisor._core.timers import arm
 from supervisor._happenings import Booted, Ended, Ready, Started, StopAsked
-from supervisor._words import Complaint, Hold, HoldOwner, Reason
+from supervisor._words import Hold, HoldOwner
 
 WAITS: Final[frozenset[HoldOwner]] = DELAYS | {"group"}
 """Holds that end without anybody's help, so that a place in the order is worth waiting for."""
@@ -93,7 +93,7 @@ def _refresh(node: Node, child: ChildState) -> None:
         _set_leaving(node, child, leaving)
     if child.fallback is not None:
         _switch_fallback(node, child, child.fallback)
-    _judge_condition(node, child)
+    judge(node, child)
     heappush(node.movers, (child.index, child))
 
 
@@ -150,36 +150,6 @@ def _switch_fallback(node: Node, child: ChildState, stand_in: ChildState) -> Non
             stand_in.attempt = 0
     elif stand_in.holds is None or "standby" not in stand_in.holds:
         node.hold(stand_in, Hold("standby", f"{child.name} is not held"))
-
-
-def _judge_condition(node: Node, child: ChildState) -> None:
-    if node.closing and child.state != "stuck":
-        return  # a tree that is stopping stays in the condition that it was in
-    missed = not (child.removed or child.holds_any(AT_REST))
-    if not missed or (child.state == "ready" and not child.probing):
-        child.unready_since = None
-    elif child.unready_since is None:
-        child.unready_since = node.now
-    reason = _reason(node, child, missed)
-    if reason != child.reason:
-        child.reason = reason
-        told = None if reason is None else Reason(child.path, reason)
-        node.effects.append(ReasonChanged(child.path, told))
-
-
-def _reason(node: Node, child: ChildState, missed: bool) -> Complaint | None:
-    if child.state == "stuck":
-        return "stuck"
-    if not missed:
-        return None
-    if child.fallback is not None and child.fallback.state == "ready":
-        return "on its fallback"
-    if child.probing:
-        return "quarantined"
-    since = child.unready_since
-    if since is not None and node.now >= since + UNREADY:
-        return "not ready"
-    return None
 
 
 # --- moves ---------------------------------------------------------------------------------------

@@ -36,7 +36,8 @@ class Bus:
                 # may well be the one that this line goes to, too.
                 with suppress(Exception):
                     log.exception("an event sink failed on %r", type(event).__name__)
-        for queue in self.subscriptions:
+        # A copy: a subscription that is collected just now takes itself off the list.
+        for queue in tuple(self.subscriptions):
             queue.put(event)
 
     def subscribe(self, queue: _Queue) -> None:
@@ -158,6 +159,8 @@ class Subscription(AsyncIterator[Event]):
                 return queue.take_dropped()
             if queue.ended:
                 raise StopAsyncIteration
+            if queue.signal is not None:
+                raise RuntimeError("two tasks read one subscription; make one for each")
             queue.signal = Signal()
             try:
                 await queue.signal.wait()

@@ -11,9 +11,10 @@ from anyio.abc import TaskStatus
 
 from supervisor._core.child import ChildState
 from supervisor._core.effects import Exited, MarkedHealthy, ReportedReady
-from supervisor._errors import Decline
+from supervisor._errors import Decline, ScopesLeftOpen
 from supervisor._runtime.clock import now
 from supervisor._runtime.context import current_life
+from supervisor._runtime.scopes import Scopes
 from supervisor._spec.tree import Component, Resource
 from supervisor._words import Outcome
 
@@ -116,7 +117,7 @@ class CurrentChild(TaskStatus[Any]):
             RuntimeError: it was called before in this life.
         """
         state = self._state
-        if self._is_current and state.state != "starting" and state.up:
+        if self._is_current and state.ready_at is not None:
             raise RuntimeError(f"{self.path} called started() twice in one life")
         self.value = value
         self._node.tree.feed(self._node, ReportedReady(state, self.life))
@@ -143,7 +144,23 @@ async def live(life: CurrentChild) -> None:
     this life's exception as its context, and that one the one before, through ten thousand stops.
     """
     current_life.set(life)
-    life._node.tree.feed(life._node, Exited(life._state, life.life, await _lived(life)))
+    scopes = life._node.tree.scopes
+    outermost = scopes.innermost()
+    outcome = await _lived(life)
+    if scopes.innermost() is not outermost:
+        outcome = await _closed(life, scopes, outermost, outcome)
+    life._node.tree.feed(life._node, Exited(life._state, life.life, outcome))
+
+
+async def _closed(life: CurrentChild, scopes: Scopes, outermost: Any, outcome: Outcome) -> Outcome:
+    """Close what the life has left open, which is a failure of that life and of nobody else."""
+    count = await scopes.close_within(outermost)
+    if life._cancelled:
+        return outcome
+    error = outcome.error or ScopesLeftOpen(count)
+    if outcome.error is not None:
+        error.add_note(str(ScopesLeftOpen(count)))
+    return Outcome("crashed", error)
 
 
 async def _lived(life: CurrentChild) -> Outcome:
@@ -173,6 +190,8 @@ def _outcome(life: CurrentChild, exc: BaseException) -> Outcome:
     """Whose cancellation it is, is decided by our own scope, not by the exception's type: one that
     we did not ask for is the child's own failure."""
     cancelled = anyio.get_cancelled_exc_class()
+    if isinstance(exc, cancelled) and not life._cancelled:
+        life._node.tree.stop_if_loop_closes()
     if isinstance(exc, cancelled):
         return CANCELLED if life._cancelled or life._node.tree.aborting else Outcome("cancelled")
     if isinstance(exc, BaseExceptionGroup):
@@ -183,7 +202,19 @@ def _outcome(life: CurrentChild, exc: BaseException) -> Outcome:
             exc = rest
     if _declines(exc) and not (life._state.reports and life._state.state != "starting"):
         return Outcome("declined", reason=_reason(exc))
+    _trim(exc)
     return Outcome("crashed", exc)
+
+
+def _trim(exc: BaseException) -> None:
+    """Cut off what an earlier life has left on the exception: one object that is raised again and
+    again, as a cached failure is, would grow by every life that it ends."""
+    at, lives = exc.__traceback__, 0
+    while at is not None and at.tb_next is not None:
+        lives += at.tb_frame.f_code is _lived.__code__
+        if lives and at.tb_next.tb_frame.f_code is _lived.__code__:
+            at.tb_next = None
+        at = at.tb_next
 
 
 def _declines(exc: BaseException) -> bool:

@@ -72,6 +72,7 @@ def run(
 
     Raises:
         TreeInvalid: the declaration is wrong; nothing was started.
+        ValueError: uvloop is asked for with trio.
         SystemExit: with code 1, or with a child's own code if it raised SystemExit.
     """
     code = run_tree(tree, backend=backend, uvloop=uvloop, stop_within=stop_within)
@@ -88,10 +89,13 @@ def run_tree(
     watch: Watch | None = None,
 ) -> int:
     """:func:`run`, with the exit code as its result, and something that watches the tree."""
+    if uvloop and backend != "asyncio":
+        raise ValueError(f"uvloop is an event loop for asyncio, not for {backend}")
     refuse_invalid(tree)
     _log_somewhere()
     options = {"use_uvloop": True} if uvloop and backend == "asyncio" else {}
     warden = _Warden(stop_within)
+    threads = set(threading.enumerate())
     with warden:
         try:
             anyio.run(
@@ -100,7 +104,30 @@ def run_tree(
         except TreeFailed as failure:
             log.critical("%s", account(failure))
             return ESCALATED
+        except BaseExceptionGroup as group:
+            raise _of_the_process(group) from None
+        finally:
+            _join(threads)
     return STOPPED
+
+
+def _of_the_process(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The exception among a group's leaves by which a child wants the process to end, if any."""
+    for kind in (SystemExit, KeyboardInterrupt):
+        at: BaseException | None = group.subgroup(kind)
+        while isinstance(at, BaseExceptionGroup):
+            at = at.exceptions[0]
+        if at is not None:
+            return at
+    return group
+
+
+def _join(before: set[threading.Thread]) -> None:
+    """Wait for the threads that the tree has left behind, as the interpreter will: while the warden
+    is still on its watch."""
+    for thread in set(threading.enumerate()) - before:
+        if not thread.daemon:
+            thread.join()
 
 
 async def _main(tree: Supervisor, stop_within: float, warden: _Warden, watch: Watch | None) -> None:
@@ -117,7 +144,7 @@ async def _main(tree: Supervisor, stop_within: float, warden: _Warden, watch: Wa
         try:
             async with host as running:
                 await running.wait_stopped()
-        except (Exception, KeyboardInterrupt, SystemExit) as exc:
+        except (Exception, BaseExceptionGroup, KeyboardInterrupt, SystemExit) as exc:
             failure = exc  # raised outside, for the task group would wrap it
         helpers.cancel_scope.cancel()
     if failure is not None:
@@ -129,6 +156,9 @@ def _log_somewhere() -> None:
     somebody has decided where they go."""
     root = logging.getLogger()
     if root.handlers or log.handlers:
+        return
+    if sys.stderr is None:  # closed by whoever started us
+        root.addHandler(logging.NullHandler())
         return
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter(coloured=sys.stderr.isatty()))
@@ -213,6 +243,7 @@ class _Warden:
 
     def _last_words(self) -> None:
         alive = list(paths_alive(self._running[0]._runtime.root.node)) if self._running else []
+        alive += [f"thread {t.name!r}" for t in threading.enumerate() if _keeps_us(t)]
         log.critical(
             "%s did not end by the total stop deadline; leaving with exit code %d",
             ", ".join(alive) or "something",
@@ -221,6 +252,10 @@ class _Warden:
         logging.shutdown()
         sys.stdout.flush()
         faulthandler.dump_traceback(all_threads=True)
+
+
+def _keeps_us(thread: threading.Thread) -> bool:
+    return not thread.daemon and thread is not threading.main_thread()
 
 
 def _call(stop: Callable[[], None], token: EventLoopToken) -> None:

@@ -49,8 +49,11 @@ from supervisor._happenings import ConditionChanged, Event, StopTimedOut
 from supervisor._runtime.bus import Bus
 from supervisor._runtime.clock import now, source_of_chance
 from supervisor._runtime.life import CurrentChild, live
+from supervisor._runtime.scopes import native_cancellation, scopes
 from supervisor._spec.tree import Called, Component, Resource, Supervisor
 from supervisor._words import Condition, Outcome, Reason
+
+CANCELLED_NATIVELY = "its own task was cancelled"
 
 
 class LiveNode:
@@ -137,10 +140,12 @@ class Runtime:
         node = Node(spec, spec.name, self.draw, now=now(), stop_within=stop_within)
         populate(node)
         self.root = LiveNode(self, node, None, None)
+        self.scopes = scopes()
         self.outcome: Outcome | None = None
         self.booted = anyio.Event()
         self.finished = anyio.Event()
         self.aborting = False
+        self._is_being_cancelled: Callable[[], bool] = lambda: False
         self.condition = Condition()
         self.condition_changed = anyio.Event()
 
@@ -165,7 +170,8 @@ class Runtime:
                     self._group = group
                     timer = group.start_soon(self._sleep_until_deadlines)
                     self.feed(self.root, Begin())
-                    await self.finished.wait()
+                    self._is_being_cancelled = native_cancellation()
+                    await self._until_finished()
                     timer.cancel()
             finally:
                 self.aborting = True
@@ -175,6 +181,21 @@ class Runtime:
                 self.condition_changed.set()
                 self.root.wake_all()
                 self.bus.close()
+
+    async def _until_finished(self) -> None:
+        while not self.finished.is_set():
+            try:
+                await self.finished.wait()
+            except anyio.get_cancelled_exc_class():
+                if self.aborting or self._group_is_cancelled:
+                    raise
+                self.stop(CANCELLED_NATIVELY)
+
+    def stop_if_loop_closes(self) -> None:
+        """Begin to stop if our own tasks are cancelled one by one: so asyncio closes its event loop,
+        and the end that it makes of the lives is not their failure."""
+        if self._is_being_cancelled():
+            self.stop(CANCELLED_NATIVELY)
 
     async def _sleep_until_deadlines(self) -> None:
         while True:
@@ -186,7 +207,7 @@ class Runtime:
                 # deadlines; and anyio would cancel the whole group for a task that ends so.
                 if self.finished.is_set() or self.aborting or self._group_is_cancelled:
                     raise
-                self.stop("its own task was cancelled")
+                self.stop(CANCELLED_NATIVELY)
             for at in self._due():
                 self.feed(at, TimePassed())
 

@@ -31,6 +31,8 @@ LOOKED_INTO: Final = 100
 
 _A_CHILD: Final = "write a Component, a Resource or a Supervisor"
 MOST_FITS: Final = 1024
+DEEPEST: Final = 128
+"""So many levels of supervisors are more than anybody needs; some of the walks are recursive."""
 _FITS: Final[set[Hashable]] = set()
 """Which calls are known to be right: looking at a signature is most of the work of a check."""
 _COUNTED: Final = ("backoff", "copies", "restart")
@@ -45,9 +47,28 @@ def check(tree: Supervisor) -> list[Problem]:
     given: Any = tree
     if not isinstance(given, Supervisor):
         return [Problem("tree", f"is {shown(given)}", "write a Supervisor at the top")]
+    if _is_too_deep(given):
+        what = f"has more than {DEEPEST} supervisors within each other"
+        return [Problem(shown(given.name), what, "put more children side by side")]
     found = _Check()
     found.root(given, given.name if found.name(given, "tree") else "tree")
     return found.problems
+
+
+def _is_too_deep(tree: Supervisor) -> bool:
+    level: list[Any] = [tree]
+    for _ in range(DEEPEST):
+        level = [child for each in level for child in _supervisors(each)]
+        if not level:
+            return False
+    return True
+
+
+def _supervisors(spec: Supervisor) -> list[Any]:
+    children: Any = spec.children
+    if not isinstance(children, tuple | list):
+        return []
+    return [child for child in children if isinstance(child, Supervisor)]
 
 
 def check_child(

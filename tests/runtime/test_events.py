@@ -12,6 +12,7 @@ import pytest
 from anyio import sleep
 
 from supervisor import (
+    Added,
     Backoff,
     Booted,
     Component,
@@ -261,3 +262,52 @@ async def test_an_escalation_is_logged_without_the_tracebacks_again(
         async with open_supervisor(spec):
             await sleep(10)
     assert len([r for r in caplog.records if r.exc_info]) == 1
+
+
+async def test_one_exception_raised_by_life_after_life_does_not_grow() -> None:
+    """Law 15: a cached failure keeps the traceback of its last life only."""
+    cached = ValueError("cached")
+
+    async def raises() -> None:
+        raise cached
+
+    spec = Component(raises, backoff=Backoff(first=0, base=0), quarantine=None)
+    async with open_supervisor(Supervisor("root", [spec])) as tree:
+        told = tree.events(Crashed)
+        lengths = set()
+        for _ in range(20):
+            event = await anext(told)
+            lengths.add(len(list(traceback.walk_tb(event.error.__traceback__))))
+        await tree.stop()
+    assert len(lengths) == 1
+
+
+async def test_a_subscription_that_is_closed_while_an_event_is_told_costs_no_other_its_event() -> (
+    None
+):
+    async with open_supervisor() as tree:
+        subscriptions = [tree.events(Added) for _ in range(3)]
+        queues = tree._runtime.bus.subscriptions
+
+        class Closing:
+            def put(self, event: Any) -> None:
+                subscriptions[1].close()
+
+            def end(self) -> None: ...
+
+        queues[0] = Closing()  # type: ignore[call-overload]
+        tree.start_soon(Hanging())
+        assert (await anext(subscriptions[2])).path == "supervisor/Hanging"
+        await tree.stop()
+
+
+async def test_a_second_reader_of_a_subscription_is_told_so() -> None:
+    async with open_supervisor() as tree:
+        told = tree.events(Crashed)
+        async with anyio.create_task_group() as group:
+            group.start_soon(anext, told)
+            await sleep(1)
+            with pytest.raises(RuntimeError, match="two tasks read one subscription"):
+                await anext(told)
+            group.cancel_scope.cancel()
+        await tree.stop()

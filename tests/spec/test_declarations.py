@@ -27,7 +27,7 @@ from supervisor import (
     check,
 )
 from supervisor._spec.edges import Edge, edges_for, edges_of, expand, orders_of, outer_needs
-from supervisor._spec.validate import check_child
+from supervisor._spec.validate import DEEPEST, check_child
 
 
 async def poll() -> None: ...
@@ -700,3 +700,11 @@ def test_what_is_not_found_here_is_looked_for_further_up() -> None:
     user = child("b", needs={"here": "each", "there": "each"}, fallback=child(needs=["far"]))
     assert edges_for("b", user, {"here": child("here")}) == ({"b": (Edge("here", "each"),)}, {})
     assert outer_needs(user, {"here": child("here")}) == {"there": "each", "far": "final"}
+
+
+@pytest.mark.parametrize(("depth", "problems"), [(DEEPEST, 0), (DEEPEST + 1, 1), (5000, 1)])
+def test_a_tree_can_be_deep_but_not_endlessly_so(depth: int, problems: int) -> None:
+    tree = Supervisor("s0")
+    for level in range(1, depth):
+        tree = Supervisor(f"s{level}", [tree])
+    assert len(check(tree)) == problems

@@ -1,0 +1,113 @@
+"""What a program sees that run() owns: exit codes, left-over threads, wrong options."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from supervisor import Component, Supervisor, run
+from supervisor.testing import Hanging
+
+ROOT = Path(__file__).parents[2]
+BACKENDS = ("asyncio", "trio")
+
+
+def program(body: str, *, seconds: float = 20) -> subprocess.CompletedProcess[str]:
+    """Run a program whose tree is made by ``body``, which defines ``child``."""
+    text = "import anyio, sys\nfrom supervisor import Component, Stop, Supervisor, run\n"
+    text += textwrap.dedent(body)
+    return subprocess.run(
+        [sys.executable, "-c", text],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("raises", "code"),
+    [
+        ("raise SystemExit(7)", 7),
+        ("raise BaseExceptionGroup('two', [ValueError(), SystemExit(7)])", 7),
+        ("async with anyio.create_task_group() as group: group.start_soon(ends)", 7),
+    ],
+)
+def test_the_exit_code_of_a_child_is_that_of_the_process(
+    raises: str, code: int, backend: str
+) -> None:
+    """Law 16, alone, in a group, and out of a task of the child's own."""
+    done = program(
+        f"""
+        async def good():
+            try:
+                await anyio.sleep_forever()
+            finally:
+                print("good ended")
+
+        async def ends():
+            sys.exit(7)
+
+        async def child():
+            await anyio.sleep(0.05)
+            {raises}
+
+        run(Supervisor("t", [Component(good), Component(child)]), backend={backend!r})
+        """
+    )
+    assert done.returncode == code
+    assert done.stdout == "good ended\n"
+    assert "ForeignCancellation" not in done.stderr
+
+
+def test_a_thread_that_outlives_the_tree_does_not_keep_the_process() -> None:
+    """Law 9: the program can still exit; asyncio's worker threads would keep it."""
+    done = program(
+        """
+        import time
+        from anyio import to_thread
+
+        async def child():
+            with anyio.move_on_after(0.1):
+                await to_thread.run_sync(time.sleep, 60, abandon_on_cancel=True)
+            raise SystemExit(3)
+
+        run(Supervisor("t", [Component(child)]), stop_within=0.5)
+        """
+    )
+    assert done.returncode == 70
+    assert "thread" in done.stderr
+
+
+def test_a_stuck_child_ends_the_process_with_70_and_its_stack() -> None:
+    done = program(
+        """
+        async def child():
+            while True:
+                try:
+                    await anyio.sleep_forever()
+                except BaseException:
+                    pass
+
+        async def ends():
+            await anyio.sleep(0.05)
+            raise SystemExit(3)
+
+        children = [Component(child, stop=Stop(deadline=0.1)), Component(ends)]
+        run(Supervisor("t", children), stop_within=0.5)
+        """
+    )
+    assert done.returncode == 70
+    assert "t/child life 1 did not end within 100 ms: stuck in child" in done.stderr
+    assert "t/child did not end by the total stop deadline" in done.stderr
+
+
+def test_uvloop_is_refused_on_trio() -> None:
+    with pytest.raises(ValueError, match="not for trio"):
+        run(Supervisor("t", [Component(Hanging())]), backend="trio", uvloop=True)

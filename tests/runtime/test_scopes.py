@@ -1,0 +1,110 @@
+"""Children that leave cancel scopes and task groups open: their own failure, and nobody else's."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import pytest
+from anyio import sleep, sleep_forever
+
+from supervisor import Backoff, Component, Crashed, ScopesLeftOpen, Supervisor, open_supervisor
+from supervisor.testing import Hanging
+
+# A generator that was abandoned inside a group complains when it is collected, in a task of its own.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+kept: list[Any] = []
+
+
+@pytest.fixture(autouse=True)
+def keep() -> Any:
+    yield
+    kept.clear()
+    gc.collect()
+
+
+async def ticks() -> AsyncIterator[int]:
+    async with anyio.create_task_group() as group:
+        group.start_soon(sleep_forever)
+        while True:
+            yield 1
+            await sleep(0.01)
+
+
+async def abandons_a_generator() -> None:
+    generator = ticks()
+    kept.append(generator)
+    async for _ in generator:
+        await sleep(1)
+        raise ValueError("an ordinary crash")
+
+
+async def enters_a_scope() -> None:
+    anyio.CancelScope().__enter__()
+    await sleep(1)
+
+
+async def enters_a_cancelled_scope() -> None:
+    await sleep(1)
+    scope = anyio.CancelScope()
+    scope.__enter__()
+    scope.cancel()
+
+
+async def enters_a_group() -> None:
+    group = anyio.create_task_group()
+    await group.__aenter__()
+    kept.append(group)
+    group.start_soon(sleep_forever)
+    await sleep(1)
+    raise ValueError("an ordinary crash")
+
+
+@pytest.mark.parametrize(
+    ("leaves", "error"),
+    [
+        (abandons_a_generator, ValueError),
+        (enters_a_scope, ScopesLeftOpen),
+        (enters_a_cancelled_scope, ScopesLeftOpen),
+        (enters_a_group, ValueError),
+    ],
+)
+async def test_what_a_life_leaves_open_concerns_that_life_only(leaves: Any, error: type) -> None:
+    good, slow = Hanging(), Backoff(first=5)
+    spec = Supervisor("root", [Component(good), Component(leaves, name="bad", backoff=slow)])
+    async with open_supervisor(spec) as tree:
+        told = tree.events(Crashed)
+        for life in (1, 2):
+            crash = await anext(told)
+            assert (crash.path, crash.life, type(crash.error)) == ("root/bad", life, error)
+            assert "left" in str(crash.error) + str(getattr(crash.error, "__notes__", ""))
+        assert len(good.lives) == 1
+    assert good.lives[0].how == "cancelled"
+
+
+async def test_the_tasks_of_a_group_left_open_end_before_the_next_life_begins() -> None:
+    lives: list[str] = []
+
+    async def helper() -> None:
+        lives.append("helper")
+        try:
+            await sleep_forever()
+        finally:
+            lives.append("end of helper")
+
+    async def leaves() -> None:
+        lives.append("life")
+        group = anyio.create_task_group()
+        await group.__aenter__()
+        kept.append(group)
+        group.start_soon(helper)
+        await sleep(1)
+        raise ValueError
+
+    async with open_supervisor(Supervisor("root", [Component(leaves)])) as tree:
+        await sleep(1.5)
+        await tree.stop()
+    assert lives == ["life", "helper", "end of helper"] * 2
