@@ -121,9 +121,11 @@ def test_check_of_module_and_attribute(module: str) -> None:
         ("console_services:number", "has a int, not a Supervisor, as 'number'"),
         ("console_broken:tree", "importing 'console_broken' failed: ValueError: at import"),
         ("console_broken:tree", "in <module> (console_broken.py:1)"),
+        ("console_needy:tree", "in <module> (console_needy.py:1); install no_such_library, which it imports"),
+        ("console_leaving:tree", "importing 'console_leaving' failed: SystemExit: 3 in <module>"),
         ("no_such_file.toml", "no_such_file.toml"),
     ],
-)
+)  # fmt: skip
 @pytest.mark.parametrize("command", ["check", "run"])
 def test_a_target_that_is_no_tree(
     command: str,
@@ -136,6 +138,7 @@ def test_a_target_that_is_no_tree(
 ) -> None:
     (tmp_path / "console_broken.py").write_text("raise ValueError('at import')")
     (tmp_path / "console_needy.py").write_text("import no_such_library")
+    (tmp_path / "console_leaving.py").write_text("raise SystemExit(3)")
 
     assert cli.main([command, target]) == 2
 
@@ -153,6 +156,9 @@ def test_a_target_that_is_no_tree(
         "run",
         "run --backend curio tree.toml",
         "run --stop-within nan tree.toml",
+        "run --stop-within inf tree.toml",
+        "run --stop-within 0 tree.toml",
+        "run --stop-within -1 tree.toml",
         "run --stop-within soon tree.toml",
         "run --log-level loud tree.toml",
     ],
@@ -216,7 +222,7 @@ def test_check_warns_of_supervisord_in_the_same_package(
     assert cli.main(["check", f"{module}:tree"]) == 0
 
     answer = capsys.readouterr()
-    assert answer.out.startswith("warning: supervisor: the distribution supervisor 4.2.5")
+    assert answer.out.startswith("supervisor: warning: the distribution supervisor 4.2.5")
     assert answer.err.endswith("fine, 1 warning, 1 child\n")
 
 
@@ -457,6 +463,12 @@ async def broken() -> None:
 crashes = Quarantine(crashes=1, open=50)
 tree = Supervisor("trading", [Component(feed), Component(broken, quarantine=crashes)])
 doomed = Supervisor("trading", [Component(broken, quarantine=crashes, priority="critical")])
+
+async def leave() -> None:
+    log.info("leaving")
+    raise SystemExit(5)
+
+leaving = Supervisor("trading", [Component(leave)])
 """
 
 
@@ -546,3 +558,48 @@ def test_run_of_a_tree_that_gives_up_says_why_and_exits_with_1(
     assert process.returncode == 1
     assert process.stderr.count("Traceback") == 1
     assert "trading/broken, life 1: 1 crash within 60 s" in process.stderr
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize("options", [[], ["--log-json"]])
+def test_run_without_a_standard_error(
+    options: list[str], command: Callable[..., list[str]], environment: dict[str, str]
+) -> None:
+    closed = ["sh", "-c", 'exec "$@" 2>&-', "sh", *command("leaving", *options)]
+
+    process = subprocess.run(
+        closed, stdout=subprocess.PIPE, env=environment, check=False, timeout=60
+    )
+
+    assert process.returncode == 5  # the tree ran
+    assert process.stdout == b""
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize("options", [[], ["--json"]])
+@pytest.mark.parametrize("both", [False, True], ids=["stdout", "stdout and stderr"])
+def test_check_ends_quietly_when_its_reader_has_gone(
+    options: list[str],
+    both: bool,
+    write: Callable[[str], str],
+    environment: dict[str, str],
+) -> None:
+    outside, inside = os.pipe()
+    os.close(outside)
+    arguments = [sys.executable, "-m", "supervisor", "check", write(BAD), *options]
+
+    process = subprocess.run(
+        arguments,
+        stdout=inside,
+        stderr=inside if both else subprocess.PIPE,
+        text=True,
+        env=environment,
+        check=False,
+        timeout=60,
+    )
+
+    os.close(inside)
+    assert process.returncode == cli.NOBODY_READS
+    if not both:
+        assert "Error" not in process.stderr
+        assert "Traceback" not in process.stderr

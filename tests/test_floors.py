@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "_core": WORDS | {"_spec"},
     "_record": WORDS,
     "_runtime": WORDS | {"_spec", "_core", "_record"},
-    "testing": WORDS | {"supervisor"},
+    "testing": WORDS | {"supervisor", "_runtime"},
     "_console": WORDS | {"supervisor", "_spec", "_record", "_runtime"},
     "__init__": WORDS | {"_spec", "_record", "_runtime"},
     "__main__": {"_console"},

@@ -2,7 +2,8 @@
 
 Exit codes of ``run``: 0 stopped, 1 a supervisor gave up, 2 the command or the tree is wrong and
 nothing was started, 70 something did not end by its deadline. Of ``check``: 0 fine, at most with
-warnings; 1 the tree is wrong; 2 the command is wrong or there is no tree to look at.
+warnings; 1 the tree is wrong; 2 the command is wrong or there is no tree to look at; 141 whoever
+read the answer has gone.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from importlib.util import find_spec
-from typing import IO, Final
+from pathlib import Path
+from typing import IO, Final, TextIO
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from supervisor._console.target import CannotRead, read
 from supervisor._errors import Problem
@@ -31,6 +33,8 @@ from supervisor._spec.tree import Supervisor
 FINE: Final = 0
 WRONG: Final = 1
 USAGE: Final = 2
+NOBODY_READS: Final = 141
+"""What a shell reports of a command that SIGPIPE has ended: 128 and the number of the signal."""
 
 DISTRIBUTION: Final = "anyio-supervisor"
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
@@ -38,6 +42,7 @@ LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (by default that of the process) and answer its exit code."""
+    _open_missing_streams()
     options = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
@@ -45,6 +50,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CannotRead as error:
         _say(str(error))
         return USAGE
+
+
+def _open_missing_streams() -> None:
+    """Where the process was started without standard output or error, write to nobody.
+
+    For Python ``print`` to a missing standard error goes to standard output, and the next file or
+    socket that is opened would get the missing one's number.
+    """
+    if sys.stdout is None:
+        sys.stdout = _nobody()
+    if sys.stderr is None:
+        sys.stderr = _nobody()
+
+
+def _nobody() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -105,8 +126,8 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
     return seconds
 
 
@@ -122,13 +143,25 @@ def _check(options: argparse.Namespace) -> int:
     problems = [*problems, *_namesake()]
     errors = _errors(problems)
     children = sum(1 for _ in _below(tree)) if tree is not None else None
-    if options.json:
-        answer = {"fine": not errors, "children": children, "problems": list(map(asdict, problems))}
-        print(json.dumps({"target": options.target, **answer}))
-    else:
-        _print_problems(problems, sys.stdout)
-        _say(_summary(options.target, errors, problems, children))
+    try:
+        if options.json:
+            found = {"children": children, "problems": list(map(asdict, problems))}
+            print(json.dumps({"target": options.target, "fine": not errors, **found}))
+        else:
+            _print_problems(problems, sys.stdout)
+            _say(_summary(options.target, errors, problems, children))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _print_to_nobody()
+        return NOBODY_READS
     return WRONG if errors else FINE
+
+
+def _print_to_nobody() -> None:
+    """Keep what is still buffered from failing at the exit, as Python's documentation advises."""
+    with _nobody() as nobody:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nobody.fileno(), stream.fileno())
 
 
 def _errors(problems: Iterable[Problem]) -> list[Problem]:
@@ -137,8 +170,9 @@ def _errors(problems: Iterable[Problem]) -> list[Problem]:
 
 def _print_problems(problems: Iterable[Problem], file: IO[str]) -> None:
     for problem in problems:
-        mark = "warning: " if problem.level == "warning" else ""
-        print(f"{mark}{problem}", file=file)
+        if problem.level == "warning":
+            problem = replace(problem, what=f"warning: {problem.what}")  # noqa: PLW2901
+        print(problem, file=file)
 
 
 def _summary(

@@ -51,12 +51,14 @@ def _file(path: Path) -> tuple[Supervisor | None, Sequence[Problem]]:
 def _module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
             why = f"there is no module {error.name!r} here or among the installed"
         else:
             where = innermost(traceback_text(error))
             why = f"importing {name!r} failed: {error_line(error)} in {where}"
+            if library := load.missing_library(name, error):
+                why += f"; install {library}, which it imports"
         raise CannotRead(why) from error
 
 

@@ -8,17 +8,9 @@ from types import TracebackType
 
 from msgspec import Struct
 
-from supervisor._happenings import Crashed, Event
+from supervisor._happenings import Event
 
 RUNTIME = "supervisor._runtime."
-
-
-def as_dict(event: Event) -> dict[str, object]:
-    """The event as JSON-able data, its name under ``event``, an error with its traceback."""
-    data: dict[str, object] = {"event": type(event).__name__, **facts(event)}
-    if isinstance(event, Crashed):
-        data["error"] = {**_error(event.error), "traceback": traceback_text(event.error)}
-    return data
 
 
 def facts(event: Event) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from supervisor._errors import Problem
@@ -79,17 +79,30 @@ class Environment:
         """Put the variables ``SUPERVISOR__<child>__<field>`` into the root's table.
 
         ``SUPERVISOR__telegram__backoff__cap=5`` sets a field of every child of that name; case does
-        not matter, and what a variable cannot be called, like ``-``, is written ``_``. Values are read as TOML where they can be. What fits
-        nothing is a problem.
+        not matter, and what a variable cannot be called, like ``-``, is written ``_``. A fallback is
+        a field of its primary, whatever its name. Values are read as TOML where they can be. What
+        fits nothing is a problem, and so are several variables for one field. What was wrong with
+        a value is no problem once the value is replaced.
         """
         named: dict[str, list[tuple[str, Table]]] = {}
         for where, table in _nodes(path, root):
             named.setdefault(_plain(name_in(table)), []).append((where, table))
+        wrong = [
+            Problem(variable, *problem)
+            for variable, *others in self._overrides()
+            if (problem := _ambiguous(others) or self._override(variable, named))
+        ]
+        self.problems = [each for each in self.problems if self._origin(each.path) is None] + wrong
+
+    def _overrides(self) -> Iterator[list[str]]:
+        """The variables of that form, a field of a field after the field, and together what differs
+        only in how it is written."""
+        alike: dict[str, list[str]] = {}
         for variable in sorted(self.variables):
             if variable.upper().startswith(PREFIX):
-                wrong = self._override(variable, named)
-                if wrong is not None:
-                    self.problems.append(Problem(variable, *wrong))
+                alike.setdefault(_plain(variable), []).append(variable)
+        for _, variables in sorted(alike.items()):
+            yield variables
 
     def _override(
         self, variable: str, named: Mapping[str, list[tuple[str, Table]]]
@@ -109,7 +122,9 @@ class Environment:
             where = _put(table, fields, value)
             if where is None:
                 return f"{fields[0]} is no table at {path}", f"write {PREFIX}{name}__{fields[0]}"
-            self._origins[f"{path}.{where}"] = variable
+            # The path of a fallback is that of a child.
+            within = "/" if where.partition(".")[0] == "fallback" else "."
+            self._origins[f"{path}{within}{where}"] = variable
         return None
 
     def follows(self, problem: Problem) -> bool:
@@ -122,12 +137,19 @@ class Environment:
 
     def told(self, problem: Problem) -> Problem:
         """The problem, which names the variable if the value at its path came from one."""
-        for path, variable in self._origins.items():
-            rest = problem.path.removeprefix(path)
-            if rest != problem.path and rest[:1] in ("", ".", "["):
-                what = f"{problem.what} (set by {variable})"
-                return Problem(problem.path, what, problem.write, problem.level)
-        return problem
+        variable = self._origin(problem.path)
+        if variable is None:
+            return problem
+        what = f"{problem.what} (set by {variable})"
+        return Problem(problem.path, what, problem.write, problem.level)
+
+    def _origin(self, path: str) -> str | None:
+        """The variable that set the value at this path, if one did."""
+        for origin, variable in reversed(self._origins.items()):  # a part after the whole
+            rest = path.removeprefix(origin)
+            if rest != path and rest[:1] in ("", ".", "["):
+                return variable
+        return None
 
 
 def _nodes(path: str, table: Table) -> Iterator[tuple[str, Table]]:
@@ -137,6 +159,12 @@ def _nodes(path: str, table: Table) -> Iterator[tuple[str, Table]]:
     for index, child in enumerate(children if isinstance(children, list) else ()):
         if isinstance(child, dict):
             yield from _nodes(path_in(path, index, child), child)
+
+
+def _ambiguous(others: Sequence[str]) -> Wrong | None:
+    if not others:
+        return None
+    return f"sets what {', '.join(others)} sets, too", "unset all but one, as case does not matter"
 
 
 def _put(table: Table, fields: list[str], value: Any) -> str | None:

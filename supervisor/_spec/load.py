@@ -288,7 +288,9 @@ class _Maker:
         found = self.module(module)
         if isinstance(found, Failed):
             what = f"importing {module!r} failed: {one_line(found.error)}"
-            self.note(path, what, "correct the name, or what it imports")
+            library = missing_library(module, found.error)
+            install = f"install {library}, which it imports"
+            self.note(path, what, install if library else "correct the name, or what it imports")
             return stand_in
         for name in attribute.split("."):
             if not hasattr(found, name):
@@ -306,6 +308,14 @@ class _Maker:
             except (Exception, SystemExit) as error:
                 self._modules[name] = Failed(error)
         return self._modules[name]
+
+
+def missing_library(module: str, error: BaseException) -> str:
+    """What has to be installed for ``module`` to be imported, if that is why it failed."""
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if not missing or "." in missing or missing == module.partition(".")[0]:
+        return ""
+    return missing
 
 
 def _is_reference(value: Any) -> bool:

@@ -145,6 +145,62 @@ def test_the_fallback_is_reached_through_its_primary() -> None:
     assert table["children"][0]["fallback"] == {"run": "m:b", "priority": "low"}  # type: ignore[index]
 
 
+def test_a_fallback_with_a_name_of_its_own_is_reached_through_its_primary_only() -> None:
+    table = {"name": "t", "children": [{"run": "m:a", "fallback": {"run": "m:b", "name": "fb"}}]}
+    assert override(table, SUPERVISOR__a__fallback__priority="low") == []
+    assert table["children"][0]["fallback"]["priority"] == "low"  # type: ignore[index]
+    (problem,) = override(table, SUPERVISOR__FB__PRIORITY="low")
+    assert problem.startswith("SUPERVISOR__FB__PRIORITY: names no child")
+
+
+def test_variables_that_differ_only_in_case_are_a_problem_that_names_them_all() -> None:
+    table = tree()
+    variables = {"SUPERVISOR__poll__copies": "2", "SUPERVISOR__POLL__COPIES": "3"}
+    assert override(table, **variables, SUPERVISOR__poll__priority="low") == [
+        "SUPERVISOR__POLL__COPIES: sets what SUPERVISOR__poll__copies sets, too; "
+        "unset all but one, as case does not matter"
+    ]
+    assert table["children"][0] == {"run": "m:poll", "backoff": {"cap": 3}, "priority": "low"}
+
+
+def test_a_field_of_a_policy_is_set_after_the_policy_whatever_their_case() -> None:
+    table = tree()
+    variables = {"SUPERVISOR__POLL__BACKOFF__CAP": "9", "SUPERVISOR__poll__backoff": "{ base = 2 }"}
+    assert override(table, **variables) == []
+    assert table["children"][0]["backoff"] == {"base": 2, "cap": 9}
+
+
+def test_a_wrong_part_of_what_a_variable_sets_is_told_with_the_variable_of_the_part(
+    tmp_path: Any,
+) -> None:
+    (tmp_path / "t.toml").write_text('name = "t"\nchildren = [{ run = "anyio:sleep_forever" }]')
+    name = "SUPERVISOR__sleep_forever__backoff"
+    environ = {name: "{ base = 2 }", f"{name}__cap": "-1"}
+    (problem,) = read(tmp_path / "t.toml", environ=environ)[1]
+    assert f"(set by {name}__cap)" in problem.what
+
+
+@pytest.mark.parametrize(
+    ("field", "variable", "value"),
+    [
+        ('priority = "${X}"', "a__priority", "low"),
+        ('args = [["${X}"]]', "a__args", "[]"),
+        ('backoff = { cap = "${X}" }', "a__backoff__cap", "1"),
+        ('fallback = { run = "anyio:sleep_forever", priority = "${X}" }', "a__fallback__priority", "low"),
+        ('fallback = { run = "anyio:sleep_forever", priority = "${X}" }', "a__fallback", "false"),
+    ],
+)  # fmt: skip
+def test_an_unset_variable_in_what_is_overridden_is_no_problem(
+    tmp_path: Any, field: str, variable: str, value: str
+) -> None:
+    file = tmp_path / "t.toml"
+    file.write_text('name = "t"\n[[children]]\nrun = "anyio:sleep_forever"\nname = "a"\n' + field)
+    _, problems = read(file, environ={f"SUPERVISOR__{variable}": value})
+    assert not [problem for problem in problems if "not set" in problem.what]
+    (problem,) = read(file, environ={})[1]
+    assert problem.what == "the variable X is not set"
+
+
 def test_other_variables_are_left_alone() -> None:
     table = tree()
     assert (
@@ -180,6 +236,7 @@ def test_a_variable_that_names_nothing_is_never_silent(variable: str, says: str)
         ("prices__prioriti", "low", "shop/prices.prioriti: is an unknown field (set by SUPERVISOR__prices__prioriti); leave it out; did you mean 'priority'?"),
         ("prices__backoff__bse", "1", "shop/prices.backoff.bse: is an unknown field (set by SUPERVISOR__prices__backoff__bse); leave it out; did you mean 'base'?"),
         ("prices__backoff__cap", "-1", "shop/prices.backoff.cap: is -1 (set by SUPERVISOR__prices__backoff__cap); write a number of seconds, 0 or more"),
+        ("prices__fallback", "{ run = 1 }", 'shop/prices/fallback.run: is 1 (set by SUPERVISOR__prices__fallback); write "module:attribute"'),
         ("SHOP__BOOT", "x", "shop.boot: is 'x' (set by SUPERVISOR__SHOP__BOOT); write one of patient, strict"),
     ],
 )  # fmt: skip

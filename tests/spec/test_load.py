@@ -228,6 +228,27 @@ def test_what_cannot_be_run_is_one_line_and_those_that_need_it_none(
     assert says in line
 
 
+@pytest.mark.parametrize(
+    ("target", "advice"),
+    [
+        ("shop_needy:x", "install no_such_library, which it imports"),
+        ("shop_needier:x", "install no_such_library, which it imports"),
+        ("shop_slip:x", "correct the name, or what it imports"),
+        ("no_such_library:x", "correct the name, or what it imports"),
+        ("no_such_library.http:x", "correct the name, or what it imports"),
+    ],
+)
+def test_a_library_that_is_not_installed_is_told_from_a_name_that_is_wrong(
+    lines: Lines, tmp_path: Path, target: str, advice: str
+) -> None:
+    (tmp_path / "shop_needy.py").write_text("import no_such_library.http")
+    (tmp_path / "shop_needier.py").write_text("import shop_needy")
+    (tmp_path / "shop_slip.py").write_text("import shop_services.http")
+    (line,) = lines(tree(leaf("a", target)))
+    assert line.startswith(f"shop/a.run: importing '{target.partition(':')[0]}' failed: ")
+    assert line.endswith(f"; {advice}")
+
+
 def test_a_module_that_fails_is_run_once_however_many_name_it(lines: Lines, tmp_path: Path) -> None:
     text = "import shop_services\nshop_services.number += 1\n1 / 0"
     (tmp_path / "shop_raises.py").write_text(text)
