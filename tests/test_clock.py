@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import threading
 import time
@@ -228,6 +229,22 @@ async def test_a_thread_loses_without_a_threshold() -> None:
     release.set()
     assert scope.cancelled_caught
     assert current_time() == 1.0
+
+
+def test_the_default_executor_is_joined_in_real_time() -> None:
+    # From Python 3.12 on the loop waits for its threads with a timeout, here of its own clock.
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, time.sleep, 0.05)
+        running.append(loop.run_in_executor(None, time.sleep, 0.2))
+        running.append(loop.call_later(3600, called.append, True))
+
+    running: list[object] = []
+    called: list[bool] = []
+    before = threading.active_count()
+    run_virtual("asyncio", main)
+    assert threading.active_count() == before
+    assert not called
 
 
 @pytest.mark.virtual_clock(threshold=0.5)

@@ -10,6 +10,7 @@ import pytest
 from anyio import current_time, sleep
 from anyio.abc import TaskGroup
 
+from supervisor import open_supervisor
 from supervisor._errors import Decline
 from supervisor.testing import (
     Blocking,
@@ -25,6 +26,7 @@ from supervisor.testing import (
     SlowStarting,
     SlowStopping,
     Swallowing,
+    seeded,
     settle,
 )
 
@@ -267,3 +269,18 @@ async def test_ends_when_cancelled_for_real() -> None:
     for fault in (Hanging(), Cued(), SlowStarting(60), Gated(), SlowStopping(0.01)):
         await cancelled_after(0.01, fault)
         assert [life.how for life in fault.lives] == ["cancelled"]
+
+
+async def test_seeded_fixes_the_jitter_of_trees_opened_inside() -> None:
+    async def delays(seed: int) -> list[float]:
+        began, crashing = current_time(), Crashing(times=5)
+        with seeded(seed):
+            async with open_supervisor() as sup:
+                sup.start_soon(crashing)
+                await crashing.wait_began(6)
+                await sup.stop()
+        return [start - began for start in crashing.starts]
+
+    first, again, other = await delays(7), await delays(7), await delays(8)
+    assert again == pytest.approx(first)
+    assert other != pytest.approx(first)

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import AsyncIterator
 
 import anyio
 import pytest
@@ -14,6 +15,7 @@ from anyio.abc import SocketAttribute, SocketStream
 from anyio.lowlevel import checkpoint
 
 from supervisor.testing import Blocking, Hanging, Leaked, no_leaks, settle
+from supervisor.testing._census import tasks
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 BRIEF = 0.05
@@ -25,6 +27,22 @@ async def test_clean_code_is_clean(leak_check: None) -> None:
         await checkpoint()
         tg.cancel_scope.cancel()
     await to_thread.run_sync(len, "work")
+
+
+@pytest.mark.realtime
+async def test_what_a_loop_makes_for_itself_is_no_leak(leak_check: None) -> None:
+    # uvloop makes a pair of sockets for each of its runs; fixture and test are in several.
+    await to_thread.run_sync(len, "work")
+
+
+async def test_a_task_that_is_running_can_be_listed() -> None:
+    # On Python 3.12 asking a running coroutine for what it awaits crashed the interpreter.
+    async def looks() -> AsyncIterator[list[str]]:
+        for _ in range(100):
+            yield [*tasks().values()]
+
+    async for lines in looks():
+        assert lines
 
 
 async def test_a_task_is_named_with_its_place() -> None:

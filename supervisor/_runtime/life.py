@@ -230,18 +230,17 @@ def _reason(exc: BaseException) -> str:
 
 
 def _frames(coro: Any) -> Iterator[str]:
+    ours = (live.__code__, _lived.__code__, _call.__code__)
     while coro is not None:
-        frame = getattr(coro, "cr_frame", None) or getattr(coro, "ag_frame", None)
-        frame = frame or getattr(coro, "gi_frame", None)
-        if frame is not None and frame.f_code not in (
-            live.__code__,
-            _lived.__code__,
-            _call.__code__,
-        ):
+        frame = getattr(coro, "cr_frame", None) or getattr(coro, "gi_frame", None)
+        if frame is not None and frame.f_code not in ours:
             code = frame.f_code
             yield f'  File "{code.co_filename}", line {frame.f_lineno}, in {code.co_name}'
-        coro = (
-            getattr(coro, "cr_await", None)
-            or getattr(coro, "ag_await", None)
-            or getattr(coro, "gi_yieldfrom", None)
-        )
+        coro = _awaited(coro)
+
+
+def _awaited(coro: Any) -> Any:
+    # Only of what is suspended: to ask a running coroutine what it awaits crashes CPython 3.12.1.
+    if getattr(coro, "cr_suspended", False):
+        return coro.cr_await
+    return coro.gi_yieldfrom if getattr(coro, "gi_suspended", False) else None

@@ -2,12 +2,13 @@
 
 ``_clock`` has the clock (``_trio_clock`` its trio half), ``_deadlock`` what ends a test that would
 hang, ``_faults`` the components, ``_leaks`` the check that nothing is left running, from what
-``_census`` counts. ``plugin`` is the pytest plugin; it is active where a ``conftest.py`` says
+``_census`` counts, and ``_chance`` fixes the jitter. ``plugin`` is the pytest plugin; it is active where a ``conftest.py`` says
 ``pytest_plugins = ["supervisor.testing.plugin"]``. The library's own suite runs on these.
 """
 
 from __future__ import annotations
 
+from supervisor.testing._chance import seeded as seeded
 from supervisor.testing._clock import settle as settle
 from supervisor.testing._clock import virtual_backend as virtual_backend
 from supervisor.testing._deadlock import Deadlocked as Deadlocked

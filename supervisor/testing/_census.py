@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import anyio
 import psutil
@@ -38,13 +41,14 @@ def tasks() -> Census:
     }
 
 
-def _where(coro: object) -> str:
+def _where(coro: Any) -> str:
     """The innermost frame, of those of the user's code if there are any."""
     frames: list[FrameType] = []
     while coro is not None:
         if frame := getattr(coro, "cr_frame", None):
             frames.append(frame)
-        coro = getattr(coro, "cr_await", None)
+        # Of a coroutine that is running, Python 3.12 reads at random what it awaits, and crashes.
+        coro = coro.cr_await if getattr(coro, "cr_suspended", False) else None
     if not frames:
         return "its end"
     frame = next((frame for frame in reversed(frames) if _is_users(frame)), frames[-1])
@@ -95,14 +99,26 @@ def _function(frame: FrameType) -> tuple[object, str]:
 
 
 def descriptors() -> Census:
-    folder = Path("/proc/self/fd")
-    if not folder.is_dir():
+    return {("fd", *found): f"file descriptor {found[0]}: {found[1]}" for found in _open()}
+
+
+def sockets_of_loop() -> Census:
+    """The descriptors that the running event loop made for itself, among them the pair of sockets
+    that uvloop makes anew for each of its runs.
+
+    They are those it refers to directly; what it does for others, it keeps in collections.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
         return {}
-    return {("fd", *found): f"file descriptor {found[0]}: {found[1]}" for found in _open(folder)}
+    held = {str(it.fileno()) for it in gc.get_referents(loop) if isinstance(it, socket.socket)}
+    return {("fd", *found): "the loop's own" for found in _open() if found[0] in held}
 
 
-def _open(folder: Path) -> Iterator[tuple[str, str]]:
-    for link in folder.iterdir():
+def _open() -> Iterator[tuple[str, str]]:
+    folder = Path("/proc/self/fd")
+    for link in folder.iterdir() if folder.is_dir() else ():
         with suppress(OSError):  # that of the listing itself is closed by now
             target = os.readlink(link)  # noqa: PTH115 - "socket:[123]" is no path
             if target != os.devnull:  # uvloop opens that one when first needed, and keeps it

@@ -101,11 +101,21 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
         self._now = 0.0
         self._idle: list[asyncio.Future[None]] = []
         self.watchers: list[Callable[[], None]] = []
+        self.is_closing = False
         super().__init__(_VirtualSelector(self, threshold, spin))
         self._move(0.0)
 
     def time(self) -> float:
         return self._now
+
+    async def shutdown_default_executor(self, *args: Any, **kwargs: Any) -> None:
+        # The last thing a loop does. It waits for real threads, from Python 3.12 on with a timeout
+        # of minutes, which would be over at once: here time is real.
+        self.is_closing = True
+        try:
+            await super().shutdown_default_executor(*args, **kwargs)
+        finally:
+            self.is_closing = False
 
     def next_timer(self) -> float:
         return self._scheduled[0].when() if self._scheduled else math.inf
@@ -160,7 +170,8 @@ class _VirtualSelector(selectors.DefaultSelector):
             return events
         if math.isinf(self._loop.next_timer()):
             return self._wait_for_outside()
-        events = super().select(self._threshold) if self._threshold else events
+        patience = timeout if self._loop.is_closing else self._threshold
+        events = super().select(patience) if patience else events
         if not events:
             self._loop.jump()
         return events

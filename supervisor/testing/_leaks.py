@@ -9,7 +9,7 @@ from types import TracebackType
 
 import anyio
 
-from supervisor.testing._census import Census, system, tasks
+from supervisor.testing._census import Census, sockets_of_loop, system, tasks
 from supervisor.testing._clock import settle
 
 _STEP = 0.005
@@ -32,7 +32,8 @@ class no_leaks:  # noqa: N801 - reads as the context managers of contextlib do
 
     Looks at tasks (of the running event loop, if there is one), threads, file descriptors (where
     the system lists them in ``/proc/self/fd``) and child processes. Idle worker threads of anyio,
-    trio and ``concurrent.futures`` belong to their pools and do not count. If the block raises,
+    trio and ``concurrent.futures`` belong to their pools and do not count, nor do sockets that the
+    event loop holds for itself. If the block raises,
     its leaks are added to that exception as a note.
 
     As ``async with`` it first lets the other tasks run until they are blocked, so that transports
@@ -59,6 +60,8 @@ class no_leaks:  # noqa: N801 - reads as the context managers of contextlib do
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # What the loop has made for itself since, it closes itself.
+        self._before = {**self._before, **sockets_of_loop()}
         leaks = [*self._new(tasks), *self._wait_system()]
         if not leaks:
             return

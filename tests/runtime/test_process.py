@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -100,11 +101,11 @@ def test_a_stuck_child_ends_the_process_with_70_and_its_stack() -> None:
             raise SystemExit(3)
 
         children = [Component(child, stop=Stop(deadline=0.1)), Component(ends)]
-        run(Supervisor("t", children), stop_within=0.5)
+        run(Supervisor("t", children), stop_within=1.5)
         """
     )
     assert done.returncode == 70
-    assert "t/child life 1 did not end within 100 ms: stuck in child" in done.stderr
+    assert re.search(r"t/child life 1 did not end within .*: stuck in child", done.stderr)
     assert "t/child did not end by the total stop deadline" in done.stderr
 
 
