@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import TypeVar
 
 import pytest
 
 from supervisor import Event
-from supervisor._runtime import host
+from supervisor._runtime import host, runtime
+from supervisor._runtime.clock import draws
 
 E = TypeVar("E", bound=Event)
 
@@ -35,3 +37,9 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
 
     monkeypatch.setattr(host, "log_events", log_events)
     return told
+
+
+@pytest.fixture(autouse=True)
+def chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same jitter in every run, except for tests that choose a seed of their own."""
+    monkeypatch.setattr(runtime, "source_of_chance", lambda: draws.get() or random.Random(2026))

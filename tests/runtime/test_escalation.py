@@ -83,7 +83,7 @@ async def test_a_quarantine_ends_with_one_probe_that_stays_up(told: Any) -> None
     assert 80 <= opened[0].open <= 100
     assert 160 <= opened[1].open <= 200
     assert [e.life for e in told.of(Started) if e.probe] == [4, 5]
-    assert [e.up for e in told.of(Recovered)] == [10.0]
+    assert [e.up for e in told.of(Recovered)] == pytest.approx([10.0])
 
 
 async def test_a_critical_child_is_never_quarantined_but_escalates(told: Any) -> None:
