@@ -109,6 +109,31 @@ def test_a_stuck_child_ends_the_process_with_70_and_its_stack() -> None:
     assert "t/child did not end by the total stop deadline" in done.stderr
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_blocked_event_loop_does_not_keep_the_process(backend: str) -> None:
+    done = program(
+        f"""
+        import time
+
+        async def child():
+            try:
+                await anyio.sleep_forever()
+            finally:
+                time.sleep(60)
+
+        async def ends():
+            await anyio.sleep(0.05)
+            raise SystemExit(3)
+
+        children = [Component(child), Component(ends)]
+        run(Supervisor("t", children), backend={backend!r}, stop_within=0.5)
+        """
+    )
+    assert done.returncode == 70
+    assert "t/child did not end by the total stop deadline" in done.stderr
+    assert "in child" in done.stderr
+
+
 def test_uvloop_is_refused_on_trio() -> None:
     with pytest.raises(ValueError, match="not for trio"):
         run(Supervisor("t", [Component(Hanging())]), backend="trio", uvloop=True)
