@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -28,9 +28,6 @@ HoldOwner: TypeAlias = Literal[
 ]
 
 Complaint: TypeAlias = Literal["quarantined", "on its fallback", "not ready", "stuck", "failed"]
-
-PRIORITIES: Final[tuple[Priority, ...]] = ("low", "medium", "high", "critical")
-"""From the first to be shed to the one that may not be lost."""
 
 
 class Outcome(Struct, frozen=True):

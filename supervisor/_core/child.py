@@ -36,6 +36,7 @@ class ChildState:
         "critical",
         "dependents",
         "dynamic",
+        "ending",
         "error",
         "fallback",
         "holds",
@@ -105,6 +106,7 @@ class ChildState:
         self.condemned = False  # this life is to end whatever the holds say
         self.judged = False  # this life was declared failed before its end
         self.trial = False  # its first start was asked for: if that fails it is not kept
+        self.ending = False  # a supervisor that stops of itself: its life is not over yet
         self.again = False  # an operator's restart: the next life is his wish, not a policy's
         self.asked_at = 0.0
         self.cancel_at = math.inf
@@ -145,7 +147,7 @@ class ChildState:
     @property
     def serving(self) -> bool:
         """Whether it is ready and to stay so, or its fallback is: dependents may run."""
-        if self.state == "ready" and not self.leaving:
+        if self.state == "ready" and not (self.leaving or self.ending):
             return True
         return self.fallback is not None and self.fallback.serving
 

@@ -41,6 +41,12 @@ class TimePassed(Struct, frozen=True):
     """The machine's next deadline has come."""
 
 
+class BeganToEnd(Struct, frozen=True):
+    """A child that is a supervisor has begun to stop of itself, by its own rules."""
+
+    child: ChildState
+
+
 class OnlyStuckLeft(Struct, frozen=True):
     """A child that is a supervisor has ended but for children of its own that are stuck."""
 
@@ -101,6 +107,7 @@ Input: TypeAlias = (
     | ReportedReady
     | MarkedHealthy
     | TimePassed
+    | BeganToEnd
     | OnlyStuckLeft
     | AddChild
     | Bind

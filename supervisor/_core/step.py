@@ -10,6 +10,7 @@ from supervisor._core.child import ChildState
 from supervisor._core.close import begin_close, bound, call_last
 from supervisor._core.effects import (
     AddChild,
+    BeganToEnd,
     Begin,
     Bind,
     DeleteChild,
@@ -121,6 +122,13 @@ def _deadline_of_stop(node: Node, child: ChildState, now: float) -> None:
         node.effects.append(TellStuck(child, now - child.asked_at))
 
 
+def _began_to_end(node: Node, input: BeganToEnd) -> None:
+    if input.child.up:
+        input.child.ending = True
+        node.changed(input.child)
+        node.touch_dependents(input.child)
+
+
 def _only_stuck_left(node: Node, input: OnlyStuckLeft) -> None:
     if input.child.alive and input.child.state != "stuck":
         became_stuck(node, input.child)
@@ -164,6 +172,7 @@ _HANDLERS: dict[type, Callable[[Node, Any], None]] = {
     ReportedReady: _reported_ready,
     MarkedHealthy: _marked_healthy,
     TimePassed: _time_passed,
+    BeganToEnd: _began_to_end,
     OnlyStuckLeft: _only_stuck_left,
     AddChild: _add,
     Bind: _bind,

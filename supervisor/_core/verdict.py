@@ -98,6 +98,7 @@ def is_process_level(error: BaseException | None) -> bool:
 def _bring_down(node: Node, child: ChildState, was_stuck: bool) -> None:
     child.state, child.since = "down", node.now
     child.ready_at = None
+    child.ending = False
     child.inner = None
     node.alive -= 1
     if was_stuck:

@@ -22,6 +22,7 @@ from anyio.abc import TaskGroup
 from supervisor._core.child import ChildState
 from supervisor._core.effects import (
     AllReady,
+    BeganToEnd,
     Begin,
     Cancel,
     Effect,
@@ -45,7 +46,7 @@ from supervisor._core.node import Node
 from supervisor._core.step import step
 from supervisor._core.table import populate
 from supervisor._core.timers import next_deadline
-from supervisor._happenings import ConditionChanged, Event, StopTimedOut
+from supervisor._happenings import ConditionChanged, StopBegun, StopTimedOut
 from supervisor._runtime.bus import Bus
 from supervisor._runtime.clock import now, source_of_chance
 from supervisor._runtime.life import CurrentChild, live
@@ -335,6 +336,11 @@ class Runtime:
             self._forget_reasons(at.node.path)
             self.feed(at.parent, Exited(at.seat, at.seat.life, effect.outcome))
 
+    def _stop_begun(self, at: LiveNode, effect: StopBegun) -> None:
+        self.bus.publish(effect)
+        if at.parent is not None and at.seat is not None:
+            self.feed(at.parent, BeganToEnd(at.seat))
+
     def _stuck_remain(self, at: LiveNode, effect: StuckRemain) -> None:
         if at.parent is not None and at.seat is not None:
             self.feed(at.parent, OnlyStuckLeft(at.seat))
@@ -398,10 +404,6 @@ class Runtime:
         due.sort(key=_depth, reverse=True)
         return due
 
-    def tell(self, event: Event) -> None:
-        """Publish an event that no machine made."""
-        self.bus.publish(event)
-
 
 _PERFORM: dict[type, Callable[[Runtime, LiveNode, Any], None]] = {
     Run: Runtime._run,
@@ -413,5 +415,6 @@ _PERFORM: dict[type, Callable[[Runtime, LiveNode, Any], None]] = {
     ReasonChanged: Runtime._reason,
     AllReady: Runtime._all_ready,
     Finish: Runtime._finish,
+    StopBegun: Runtime._stop_begun,
     StuckRemain: Runtime._stuck_remain,
 }

@@ -68,12 +68,3 @@ class Stop(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     grace: Seconds = 0.0
     deadline: Seconds = 5.0
-
-
-POLICIES: Final[dict[str, type[Backoff | Quarantine | Intensity | Stop]]] = {
-    "backoff": Backoff,
-    "quarantine": Quarantine,
-    "intensity": Intensity,
-    "stop": Stop,
-}
-"""The policies by the names of the fields that hold them."""

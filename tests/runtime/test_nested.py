@@ -15,6 +15,7 @@ from supervisor import (
     Crashed,
     Ended,
     Intensity,
+    Quarantine,
     Started,
     Stop,
     Stopped,
@@ -260,3 +261,28 @@ async def test_a_start_timeout_bounds_the_boot_of_a_supervisor(told: Any) -> Non
         async with open_supervisor(Supervisor("root", [inner])) as tree:
             await tree["inner"].wait_ready()
             assert tree["inner"].life == 2
+
+
+async def test_a_supervisor_that_gives_up_serves_nobody_while_its_children_stop() -> None:
+    """What is bound to each of its lives goes down at once, and nothing new starts on it."""
+    slow, crashing = SlowStopping(3), Crashing(1, after=1)
+    inner = Supervisor(
+        "inner",
+        [
+            Component(slow),
+            Component(crashing, priority="critical", quarantine=Quarantine(crashes=1)),
+        ],
+        backoff=Backoff(first=0),
+    )
+    user = Hanging()
+    spec = Supervisor("root", [inner, Component(user, needs={"inner": "each"})])
+    async with open_supervisor(spec) as tree:
+        late = tree.start_soon(Hanging(), needs=["inner"], name="late")
+        await sleep(2)
+        assert tree["inner"].state == "ready"
+        assert user.lives[0].ended == 1
+        other = tree.start_soon(Hanging(), needs=["inner"], name="other")
+        assert (other.state, late.state) == ("down", "ready")
+        await other.wait_ready()
+        assert (await user.wait_began(2)).began == 4
+        await tree.stop()

@@ -29,9 +29,10 @@ from supervisor import (
     Supervisor,
     check,
 )
-from supervisor._spec.policy import POLICIES
 from supervisor._spec.tree import Table
 from supervisor._spec.validate import check_child
+
+POLICIES = {"backoff": Backoff, "quarantine": Quarantine, "intensity": Intensity, "stop": Stop}
 
 
 async def run() -> None: ...
