@@ -18,6 +18,11 @@ def now() -> float:
     return anyio.current_time()
 
 
+def machine() -> float:
+    """Seconds of the machine's clock, which goes on while the event loop is blocked."""
+    return time.monotonic()
+
+
 def wall(at: float) -> datetime:
     """The wall-clock time of a moment of the event loop's clock, in the local time zone."""
     return datetime.fromtimestamp(time.time() + at - now()).astimezone()

@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
@@ -23,6 +22,7 @@ from supervisor._errors import TreeFailed
 from supervisor._happenings import Event, StopBegun
 from supervisor._record.log import LineFormatter
 from supervisor._record.prose import account
+from supervisor._runtime.clock import machine
 from supervisor._runtime.context import ContextFilter
 from supervisor._runtime.host import open_supervisor, refuse_invalid
 from supervisor._runtime.tree import Tree
@@ -207,15 +207,15 @@ class _Warden:
         word = self._queue.get()
         if word == "over":
             return
-        deadline = time.monotonic() + self._stop_within + GRACE
+        deadline = machine() + self._stop_within + GRACE
         while word != "over":
             if word == "signal":
                 self._signals += 1
                 self._pass_on(self._signals)
                 if self._signals > 1:
-                    deadline = min(deadline, time.monotonic() + AT_ONCE + GRACE)
+                    deadline = min(deadline, machine() + AT_ONCE + GRACE)
             try:
-                word = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
+                word = self._queue.get(timeout=max(0.0, deadline - machine()))
             except Empty:
                 self._leave()
 
