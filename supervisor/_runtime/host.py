@@ -36,6 +36,7 @@ class TreeOptions(TypedDict, total=False):
     auto_shutdown: AutoShutdown
     boot: Boot
     max_children: int | None
+    restarts: str | None
 
 
 class open_supervisor(AbstractAsyncContextManager[Tree]):  # noqa: N801 - used as a function

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Literal, TypeAlias
 
@@ -25,6 +26,7 @@ from supervisor._record.prose import account
 from supervisor._runtime.clock import machine
 from supervisor._runtime.context import ContextFilter
 from supervisor._runtime.host import open_supervisor, refuse_invalid
+from supervisor._runtime.loop import Exit, new_loop
 from supervisor._runtime.tree import Tree
 from supervisor._spec.tree import Supervisor
 
@@ -42,6 +44,7 @@ GRACE: Final = 0.5
 """Seconds that the event loop has after the total deadline to notice it itself."""
 
 BY_SIGNAL: Final = "a signal asked for it"
+BY_EXIT: Final = "a task wants the process to end"
 
 LAST_WORDS: Final = 2.0
 """Seconds that the process has to flush its logs before it is left with exit code 70."""
@@ -93,33 +96,42 @@ def run_tree(
         raise ValueError(f"uvloop is an event loop for asyncio, not for {backend}")
     refuse_invalid(tree)
     _log_somewhere()
-    options = {"use_uvloop": True} if uvloop and backend == "asyncio" else {}
     warden = _Warden(stop_within)
+    options: dict[str, Any] = {}
+    if backend == "asyncio":
+        options["loop_factory"] = partial(new_loop, uvloop=uvloop, on_exit=warden.on_exit)
     threads = set(threading.enumerate())
     with warden:
         try:
-            anyio.run(
+            failure = anyio.run(
                 _main, tree, stop_within, warden, watch, backend=backend, backend_options=options
             )
-        except TreeFailed as failure:
-            log.critical("%s", account(failure))
-            return ESCALATED
-        except BaseExceptionGroup as group:
-            raise _of_the_process(group) from None
+            return _exit_code(warden.exit or failure)
         finally:
             _join(threads)
+
+
+def _exit_code(failure: BaseException | None) -> int:
+    """What the process ends with, after an account of why; raises what a child has raised for it."""
+    if isinstance(failure, TreeFailed):
+        log.critical("%s", account(failure))
+        return ESCALATED
+    if failure is not None:
+        raise _of_the_process(failure)
     return STOPPED
 
 
-def _of_the_process(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The exception among a group's leaves by which a child wants the process to end, if any."""
+def _of_the_process(failure: BaseException) -> BaseException:
+    """The exception by which a child wants the process to end, if it is among a group's leaves."""
+    if not isinstance(failure, BaseExceptionGroup):
+        return failure
     for kind in (SystemExit, KeyboardInterrupt):
-        at: BaseException | None = group.subgroup(kind)
+        at: BaseException | None = failure.subgroup(kind)
         while isinstance(at, BaseExceptionGroup):
             at = at.exceptions[0]
         if at is not None:
             return at
-    return group
+    return failure
 
 
 def _join(before: set[threading.Thread]) -> None:
@@ -130,7 +142,10 @@ def _join(before: set[threading.Thread]) -> None:
             thread.join()
 
 
-async def _main(tree: Supervisor, stop_within: float, warden: _Warden, watch: Watch | None) -> None:
+async def _main(
+    tree: Supervisor, stop_within: float, warden: _Warden, watch: Watch | None
+) -> BaseException | None:
+    """Run the tree; with what it ended. Not raised here: asyncio would leave its loop at once."""
     failure: BaseException | None = None
     async with anyio.create_task_group() as helpers:
 
@@ -145,10 +160,9 @@ async def _main(tree: Supervisor, stop_within: float, warden: _Warden, watch: Wa
             async with host as running:
                 await running.wait_stopped()
         except (Exception, BaseExceptionGroup, KeyboardInterrupt, SystemExit) as exc:
-            failure = exc  # raised outside, for the task group would wrap it
+            failure = exc
         helpers.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+    return failure
 
 
 def _log_somewhere() -> None:
@@ -168,8 +182,8 @@ def _log_somewhere() -> None:
 
 
 class _Warden:
-    """A thread that sleeps until a signal comes or the tree begins to stop, and then sees to it
-    that the process ends in time, even when the event loop is blocked.
+    """A thread that sleeps until a signal comes, a task wants the process to end, or the tree begins
+    to stop, and then sees to it that the process ends in time, even when the event loop is blocked.
 
     The handler only puts a word into a queue, which may be done in the middle of anything.
     """
@@ -180,6 +194,7 @@ class _Warden:
         self._handlers = _handled(self._queue)
         self._signals = 0
         self._running: tuple[Tree, EventLoopToken] | None = None
+        self.exit: Exit | None = None
         self._thread = threading.Thread(target=self._watch, name="supervisor warden", daemon=True)
 
     def __enter__(self) -> None:
@@ -199,6 +214,11 @@ class _Warden:
         if tree._runtime.root.node.closing:
             self._queue.put("stopping")
 
+    def on_exit(self, exc: Exit) -> None:
+        """A task has raised what asyncio leaves its loop for: the tree stops in order instead."""
+        self.exit = self.exit or exc
+        self._queue.put("exit")
+
     def _see(self, event: Event) -> None:
         if type(event) is StopBegun and self._running and event.path == self._running[0].name:
             self._queue.put("stopping")
@@ -211,24 +231,26 @@ class _Warden:
         while word != "over":
             if word == "signal":
                 self._signals += 1
-                self._pass_on(self._signals)
+                self._pass_on(BY_SIGNAL, at_once=self._signals > 1)
                 if self._signals > 1:
                     deadline = min(deadline, machine() + AT_ONCE + GRACE)
+            elif word == "exit":
+                self._pass_on(BY_EXIT)
             try:
                 word = self._queue.get(timeout=max(0.0, deadline - machine()))
             except Empty:
                 self._leave()
 
-    def _pass_on(self, signals: int) -> None:
+    def _pass_on(self, reason: str, *, at_once: bool = False) -> None:
         if self._running is None:
             return
         tree, token = self._running
 
         def stop() -> None:
-            if signals == 1:
-                tree._runtime.stop(BY_SIGNAL)
-            else:
+            if at_once:
                 tree._runtime.stop_at_once(AT_ONCE)
+            else:
+                tree._runtime.stop(reason)
 
         # In a thread of its own: a blocked event loop must not keep the warden from its watch.
         threading.Thread(target=_call, args=(stop, token), daemon=True).start()

@@ -80,6 +80,19 @@ def _fallback(spec: Spec) -> Wrong | None:
     return None
 
 
+def _health(spec: Spec) -> Wrong | None:
+    if spec.health is None:
+        return None
+    return "has no monitor that would call it: this version has none", "leave it out"
+
+
+def _restarts(spec: Spec) -> Wrong | None:
+    if not isinstance(spec, Supervisor) or spec.restarts is None:
+        return None
+    what = f"names the budget {spec.restarts!r}, but no broker has it: this version has none"
+    return what, "leave it out"
+
+
 def _start_timeout(spec: Spec) -> Wrong | None:
     if spec.start_timeout is None or not isinstance(spec, Component) or not callable(spec.run):
         return None
@@ -93,5 +106,7 @@ COMBINATIONS: Final = (
     Combination("auto_shutdown", ("restart",), _auto_shutdown, "warning"),
     Combination("quarantine", ("backoff", "restart"), _quarantine, "warning"),
     Combination("fallback", ("priority", "quarantine", "restart"), _fallback, "warning"),
+    Combination("health", (), _health, "error"),
+    Combination("restarts", (), _restarts, "error"),
     Combination("start_timeout", (), _start_timeout, "warning"),
 )

@@ -241,6 +241,9 @@ class _Maker:
         path = f"{place.path}.{name}"
         if value is False and (name == "fallback" or NoneType in get_args(kind)):
             return None  # as TOML has no null
+        if name == "health":
+            found = self.imported(value, path)
+            return None if found is stand_in else found
         if name == "fallback":
             return value and self.fallback(value, place)
         if name == "args" and isinstance(value, list):

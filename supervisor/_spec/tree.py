@@ -51,6 +51,7 @@ class Policies(Struct, frozen=True, kw_only=True):
     start_timeout: Positive | None = None
     fallback: Component | Resource | None = None
     significant: bool = False
+    health: Callable[[], object] | None = None
     copies: Count = 1
 
     def __post_init__(self) -> None:
@@ -102,6 +103,8 @@ class Component(Called, frozen=True):
         start_timeout: seconds until ready; a start that takes longer is a failed start.
         fallback: the component that runs in its place while it is quarantined.
         significant: its end may end the supervisor; see ``Supervisor(auto_shutdown=)``.
+        health: a function that a monitor calls to see whether the child is well. Refused by
+            ``check`` where no monitor is in the tree; there is none in this version.
         heartbeat: seconds; a ready life that does not call ``current_child().heartbeat()`` (or
             take the next turn of ``every``) for so long counts as crashed.
         copies: so many children, named ``poll``, ``poll-2``, ...
@@ -138,6 +141,7 @@ class Branch(Policies, frozen=True, kw_only=True):
     auto_shutdown: AutoShutdown = "never"
     boot: Boot = "patient"
     max_children: Annotated[int, Meta(ge=0)] | None = None
+    restarts: str | None = None
     stop: Stop = Stop(deadline=math.inf)
 
 
@@ -155,6 +159,9 @@ class Supervisor(Branch, frozen=True):
         boot: ``patient`` treats a failed first start as a crash like any other; ``strict`` ends the
             boot, unwound in reverse.
         max_children: how many children it may hold; more are refused.
+        restarts: the budget from which each restart below takes a permit, so that a common cause
+            does not make a stampede. Refused by ``check`` where no broker is above that has it;
+            there is none in this version.
 
     The other arguments are those of :class:`Component`, less what is passed to its callable;
     ``stop.deadline`` is unlimited by default,

@@ -35,6 +35,8 @@ DEEPEST: Final = 128
 """So many levels of supervisors are more than anybody needs; some of the walks are recursive."""
 _FITS: Final[set[Hashable]] = set()
 """Which calls are known to be right: looking at a signature is most of the work of a check."""
+ANYWHERE: Final = ("health", "restarts")
+"""Fields whose combinations concern the root as well, which nothing restarts."""
 _COUNTED: Final = ("backoff", "copies", "restart")
 
 
@@ -116,6 +118,9 @@ class _Check:
             value = getattr(spec, field)
             if field not in wrong and value is not absence:
                 self.add(f"{path}.{field}", (f"is {shown(value)} at the root", "leave it out"))
+        for field, found, level in wrong_combinations(spec, wrong):
+            if field in ANYWHERE:
+                self.add(f"{path}.{field}", found, level)
         self.edges(spec, path, spec.name, [], wrong)
         self.supervisor(spec, path, [], wrong)
 

@@ -146,6 +146,8 @@ def _words(info: Type) -> str:
             return "true or false"
         case StrType():
             return "a string"
+        case CustomType(cls) if cls.__name__ == "Callable":
+            return "a function"
         case AnyType() | CustomType():
             return "a value"
         case LiteralType(values):

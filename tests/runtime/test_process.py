@@ -15,6 +15,7 @@ from supervisor.testing import Hanging
 
 ROOT = Path(__file__).parents[2]
 BACKENDS = ("asyncio", "trio")
+LOOPS = ("backend='asyncio'", "backend='asyncio', uvloop=True", "backend='trio'")
 
 
 def program(body: str, *, seconds: float = 20) -> subprocess.CompletedProcess[str]:
@@ -31,40 +32,52 @@ def program(body: str, *, seconds: float = 20) -> subprocess.CompletedProcess[st
     )
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+EXITS = """
+async def slow(name):
+    try:
+        await anyio.sleep_forever()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(0.05)
+        print(name, "ended")
+
+async def ends():
+    sys.exit(7)
+
+async def child():
+    await anyio.sleep(0.05)
+    %s
+
+children = [Component(slow, args=("elder",)), Component(child), Component(slow, name="s", args=("younger",))]
+run(Supervisor("t", children), %s)
+"""
+
+
+@pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize(
-    ("raises", "code"),
+    "raises",
     [
-        ("raise SystemExit(7)", 7),
-        ("raise BaseExceptionGroup('two', [ValueError(), SystemExit(7)])", 7),
-        ("async with anyio.create_task_group() as group: group.start_soon(ends)", 7),
+        "raise SystemExit(7)",
+        "raise BaseExceptionGroup('two', [ValueError(), SystemExit(7)])",
+        "async with anyio.create_task_group() as group: [group.start_soon(ends) for _ in range(2)]",
     ],
 )
-def test_the_exit_code_of_a_child_is_that_of_the_process(
-    raises: str, code: int, backend: str
-) -> None:
-    """Law 16, alone, in a group, and out of a task of the child's own."""
-    done = program(
-        f"""
-        async def good():
-            try:
-                await anyio.sleep_forever()
-            finally:
-                print("good ended")
-
-        async def ends():
-            sys.exit(7)
-
-        async def child():
-            await anyio.sleep(0.05)
-            {raises}
-
-        run(Supervisor("t", [Component(good), Component(child)]), backend={backend!r})
-        """
-    )
-    assert done.returncode == code
-    assert done.stdout == "good ended\n"
+def test_the_exit_code_of_a_child_is_that_of_the_process(raises: str, loop: str) -> None:
+    """Law 16, alone, in a group, and out of tasks of the child's own; in order each time."""
+    done = program(EXITS % (raises, loop))
+    assert done.returncode == 7
+    assert done.stdout == "younger ended\nelder ended\n"
     assert "ForeignCancellation" not in done.stderr
+
+
+@pytest.mark.parametrize("loop", LOOPS[:2])
+def test_what_a_task_of_nobody_raises_ends_the_tree_in_order(loop: str) -> None:
+    """asyncio would leave its loop at once."""
+    raises = "import asyncio; task = asyncio.create_task(ends()); await anyio.sleep_forever()"
+    done = program(EXITS % (raises, loop))
+    assert done.returncode == 7
+    assert done.stdout == "younger ended\nelder ended\n"
+    assert "a task wants the process to end" in done.stderr
 
 
 def test_a_thread_that_outlives_the_tree_does_not_keep_the_process() -> None:

@@ -98,6 +98,7 @@ def only(spec: Any) -> Problem:
         ("kwargs", ["BTC"]),
         ("kwargs", None),
         ("fallback", poll),
+        ("health", 3),
     ],
 )
 def test_a_value_that_its_field_does_not_take(field: str, value: object) -> None:

@@ -484,3 +484,9 @@ def test_a_wrong_override_is_a_problem_that_names_the_variable(
     [problem] = problems(write(WHOLE), {variable: "-2"})
     assert problem.path == path
     assert variable in str(problem)
+
+
+def test_a_health_check_is_imported_like_any_function(write: Write) -> None:
+    assert paths(write(one_child('health = "services:nope"'))) == ["shop/poll.health"]
+    problem = read(write(one_child('health = "services:poll"')), environ={})[1][0]
+    assert "monitor" in problem.what

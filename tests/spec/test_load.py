@@ -126,6 +126,8 @@ def test_the_fixture_has_every_field() -> None:
     text = (FIXTURES / "shop.toml").read_text()
     for kind in (Component, Resource, Supervisor, Backoff, Quarantine, Intensity, Stop):
         for field in fields(kind):
+            if field.name in ("health", "restarts"):
+                continue  # each is refused: nothing that they need can be declared yet
             name = {"factory": "resource"}.get(field.name, field.name)
             assert f"{name} =" in text or f"{name}]]" in text or f".{name}]" in text
 

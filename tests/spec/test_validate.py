@@ -529,3 +529,26 @@ def test_a_declaration_prints_what_it_says() -> None:
 )  # fmt: skip
 def test_the_name_is_that_of_the_callable(fn: Any, name: str) -> None:
     assert Component(fn).name == name
+
+
+# --- what has nothing to stand on -------------------------------------------------------------------
+
+
+def test_a_health_check_without_a_monitor_is_refused_at_any_depth() -> None:
+    inner = Supervisor("s", [leaf("b", health=len)], health=len)
+    assert [line.partition(":")[0] for line in lines(leaf("a", health=len), inner, health=len)] == [
+        "t.health",
+        "t/a.health",
+        "t/s.health",
+        "t/s/b.health",
+    ]
+
+
+def test_a_restart_budget_without_a_broker_is_refused_by_its_name() -> None:
+    found = lines(Supervisor("s", [], restarts="inner"), restarts="outer")
+    assert found == [
+        "t.restarts: names the budget 'outer', but no broker has it: this version has none; "
+        "leave it out",
+        "t/s.restarts: names the budget 'inner', but no broker has it: this version has none; "
+        "leave it out",
+    ]
