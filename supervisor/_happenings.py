@@ -1,7 +1,8 @@
 """The events: one frozen value for every decision, with the rule and the numbers behind it.
 
 ``at`` is in seconds of the tree's clock (``anyio.current_time()``), ``path`` names the child or the
-supervisor concerned, ``life`` numbers its runs from 1.
+supervisor concerned, ``life`` numbers its runs from 1. Events of text and numbers only are no work
+for the garbage collector (``gc=False``).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ Rule: TypeAlias = Literal[
 ]
 
 
-class Verdict(Struct, frozen=True):
+class Verdict(Struct, frozen=True, gc=False):
     """What was decided about a life that ended by itself, by which rule, from which numbers.
 
     ``delay`` is in seconds, ``until`` is when the hold ends; ``attempt`` numbers the restarts of
@@ -54,15 +55,15 @@ class Event(Struct, frozen=True, tag=True):
     path: str
 
 
-class Added(Event, frozen=True):
+class Added(Event, frozen=True, gc=False):
     """A child was added to a running supervisor."""
 
 
-class Deleted(Event, frozen=True):
+class Deleted(Event, frozen=True, gc=False):
     """A child was deleted, or forgotten because nothing would bring it back."""
 
 
-class Started(Event, frozen=True):
+class Started(Event, frozen=True, gc=False):
     """A life began. ``ready`` at once if it does not report readiness; ``probe`` if it decides
     whether a quarantine ends."""
 
@@ -71,14 +72,14 @@ class Started(Event, frozen=True):
     probe: bool = False
 
 
-class Ready(Event, frozen=True):
+class Ready(Event, frozen=True, gc=False):
     """A life reported that it is ready, ``took`` seconds after it began."""
 
     life: int
     took: float
 
 
-class Declined(Event, frozen=True):
+class Declined(Event, frozen=True, gc=False):
     """A life answered that it is not to run."""
 
     life: int
@@ -105,7 +106,7 @@ class Crashed(Event, frozen=True):
     verdict: Verdict
 
 
-class StopAsked(Event, frozen=True):
+class StopAsked(Event, frozen=True, gc=False):
     """A life was asked to end: by ``grace`` seconds of notice, then by cancellation; ``deadline``
     seconds after that it is stuck."""
 
@@ -115,7 +116,7 @@ class StopAsked(Event, frozen=True):
     deadline: float
 
 
-class Stopped(Event, frozen=True):
+class Stopped(Event, frozen=True, gc=False):
     """A life that was asked to end has ended, ``took`` seconds later. One that raises on its way out
     is told as :class:`Crashed` instead."""
 
@@ -123,7 +124,7 @@ class Stopped(Event, frozen=True):
     took: float
 
 
-class StopTimedOut(Event, frozen=True):
+class StopTimedOut(Event, frozen=True, gc=False):
     """A life did not end by its deadline. ``stack`` shows where it is, innermost last."""
 
     life: int
@@ -131,7 +132,7 @@ class StopTimedOut(Event, frozen=True):
     stack: str
 
 
-class Held(Event, frozen=True):
+class Held(Event, frozen=True, gc=False):
     """A hold was put on a child: it is not wanted up until the hold is gone."""
 
     owner: HoldOwner
@@ -139,14 +140,14 @@ class Held(Event, frozen=True):
     until: float | None = None
 
 
-class Released(Event, frozen=True):
+class Released(Event, frozen=True, gc=False):
     """A hold was taken off before its time, or the one who set it let go."""
 
     owner: HoldOwner
     reason: str
 
 
-class Quarantined(Event, frozen=True):
+class Quarantined(Event, frozen=True, gc=False):
     """A child was set aside after ``crashes`` crashes within ``within`` seconds, or after its probe
     failed: for ``open`` seconds, the ``times``-th time in a row. ``fallback`` names what is to run
     in its place."""
@@ -160,7 +161,7 @@ class Quarantined(Event, frozen=True):
     fallback: str | None = None
 
 
-class Recovered(Event, frozen=True):
+class Recovered(Event, frozen=True, gc=False):
     """A probe became ready and stayed up for ``up`` seconds: the quarantine is over."""
 
     life: int
@@ -176,7 +177,7 @@ class GroupRestarted(Event, frozen=True):
     delay: float
 
 
-class Booted(Event, frozen=True):
+class Booted(Event, frozen=True, gc=False):
     """A supervisor has started its children in order: each is ready, declined, or was tried once."""
 
     life: int
@@ -190,7 +191,7 @@ class Escalated(Event, frozen=True):
     offenders: tuple[str, ...]
 
 
-class StopBegun(Event, frozen=True):
+class StopBegun(Event, frozen=True, gc=False):
     """A supervisor begins to stop its children in reverse, all of it by the time ``by``."""
 
     reason: str
@@ -211,7 +212,7 @@ class ConditionChanged(Event, frozen=True):
     condition: Condition
 
 
-class Dropped(Event, frozen=True):
+class Dropped(Event, frozen=True, gc=False):
     """A subscriber was too slow: ``count`` events before this one were dropped for it."""
 
     count: int

@@ -1,6 +1,7 @@
 """What goes into the machine and what comes out of it.
 
 Effects are performed in order. An :class:`~supervisor._happenings.Event` among them is told.
+Effects are dropped once they are performed, so the collector need not look at them (``gc=False``).
 """
 
 from __future__ import annotations
@@ -121,40 +122,40 @@ Input: TypeAlias = (
 )
 
 
-class Run(Struct, frozen=True):
+class Run(Struct, frozen=True, gc=False):
     """Begin the child's next life."""
 
     child: ChildState
 
 
-class Notify(Struct, frozen=True):
+class Notify(Struct, frozen=True, gc=False):
     """Give notice: the life is to end by itself within its grace; for a supervisor, ``by`` then."""
 
     child: ChildState
     by: float
 
 
-class Rush(Struct, frozen=True):
+class Rush(Struct, frozen=True, gc=False):
     """Have a supervisor cancel all that it has at once, everything by the time ``by``."""
 
     child: ChildState
     by: float
 
 
-class Cancel(Struct, frozen=True):
+class Cancel(Struct, frozen=True, gc=False):
     """Cancel the life."""
 
     child: ChildState
 
 
-class TellStuck(Struct, frozen=True):
+class TellStuck(Struct, frozen=True, gc=False):
     """The life did not end by its deadline: find its stack and tell."""
 
     child: ChildState
     waited: float
 
 
-class Moved(Struct, frozen=True):
+class Moved(Struct, frozen=True, gc=False):
     """A child that somebody watches has changed its state or its holds, or is gone."""
 
     child: ChildState
@@ -167,7 +168,7 @@ class ReasonChanged(Struct, frozen=True):
     reason: Reason | None
 
 
-class AllReady(Struct, frozen=True):
+class AllReady(Struct, frozen=True, gc=False):
     """The boot is over: the supervisor is ready."""
 
 
@@ -177,7 +178,7 @@ class Finish(Struct, frozen=True):
     outcome: Outcome
 
 
-class StuckRemain(Struct, frozen=True):
+class StuckRemain(Struct, frozen=True, gc=False):
     """The supervisor is to end, and every child is down but for those that are stuck."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, final
 
 import anyio
@@ -15,7 +16,7 @@ from supervisor._errors import Decline, ScopesLeftOpen
 from supervisor._runtime.clock import now
 from supervisor._runtime.context import current_life
 from supervisor._runtime.scopes import Scopes
-from supervisor._spec.tree import Component, Resource
+from supervisor._spec.tree import Resource
 from supervisor._words import Outcome
 
 if TYPE_CHECKING:
@@ -144,12 +145,31 @@ async def live(life: CurrentChild) -> None:
     this life's exception as its context, and that one the one before, through ten thousand stops.
     """
     current_life.set(life)
-    scopes = life._node.tree.scopes
+    state, node = life._state, life._node
+    scopes = node.tree.scopes
     outermost = scopes.innermost()
-    outcome = await _lived(life)
+    try:
+        if not life._cancelled:
+            spec: Any = state.spec
+            args, kwargs = node.arguments(spec)
+            if type(spec) is Resource:
+                await _hold(life, spec.factory(*args, **kwargs))
+            elif state.reports:
+                await spec.run(*args, task_status=life, **kwargs)
+            else:
+                await spec.run(*args, **kwargs)
+        outcome = CANCELLED if life._cancelled else RETURNED
+    except BaseException as exc:
+        outcome = _outcome(life, exc)
     if scopes.innermost() is not outermost:
         outcome = await _closed(life, scopes, outermost, outcome)
-    life._node.tree.feed(life._node, Exited(life._state, life.life, outcome))
+    node.tree.feed(node, Exited(state, life.life, outcome))
+
+
+async def _hold(life: CurrentChild, resource: AbstractAsyncContextManager[object]) -> None:
+    async with resource as value:
+        life.started(value)
+        await anyio.sleep_forever()
 
 
 async def _closed(life: CurrentChild, scopes: Scopes, outermost: Any, outcome: Outcome) -> Outcome:
@@ -161,29 +181,6 @@ async def _closed(life: CurrentChild, scopes: Scopes, outermost: Any, outcome: O
     if outcome.error is not None:
         error.add_note(str(ScopesLeftOpen(count)))
     return Outcome("crashed", error)
-
-
-async def _lived(life: CurrentChild) -> Outcome:
-    try:
-        if not life._cancelled:
-            await _call(life)
-    except BaseException as exc:
-        return _outcome(life, exc)
-    return CANCELLED if life._cancelled else RETURNED
-
-
-async def _call(life: CurrentChild) -> None:
-    spec = life._state.spec
-    assert isinstance(spec, Component | Resource)
-    args, kwargs = life._node.arguments(spec)
-    if isinstance(spec, Resource):
-        async with spec.factory(*args, **kwargs) as value:
-            life.started(value)
-            await anyio.sleep_forever()
-    elif life._state.reports:
-        await spec.run(*args, task_status=life, **kwargs)
-    else:
-        await spec.run(*args, **kwargs)
 
 
 def _outcome(life: CurrentChild, exc: BaseException) -> Outcome:
@@ -211,8 +208,8 @@ def _trim(exc: BaseException) -> None:
     again, as a cached failure is, would grow by every life that it ends."""
     at, lives = exc.__traceback__, 0
     while at is not None and at.tb_next is not None:
-        lives += at.tb_frame.f_code is _lived.__code__
-        if lives and at.tb_next.tb_frame.f_code is _lived.__code__:
+        lives += at.tb_frame.f_code is live.__code__
+        if lives and at.tb_next.tb_frame.f_code is live.__code__:
             at.tb_next = None
         at = at.tb_next
 
@@ -230,7 +227,7 @@ def _reason(exc: BaseException) -> str:
 
 
 def _frames(coro: Any) -> Iterator[str]:
-    ours = (live.__code__, _lived.__code__, _call.__code__)
+    ours = (live.__code__, _hold.__code__)
     while coro is not None:
         frame = getattr(coro, "cr_frame", None) or getattr(coro, "gi_frame", None)
         if frame is not None and frame.f_code not in ours:

@@ -75,9 +75,9 @@ class LiveNode:
     def arguments(self, spec: Called) -> tuple[Sequence[object], Mapping[str, object]]:
         """What to call the child with: start values in the place of their declarations."""
         args, kwargs = spec.args, spec.kwargs
-        if any(isinstance(arg, Called) for arg in args):
+        if args and any(isinstance(arg, Called) for arg in args):
             args = [self._resolved(arg) for arg in args]
-        if any(isinstance(arg, Called) for arg in kwargs.values()):
+        if kwargs and any(isinstance(arg, Called) for arg in kwargs.values()):
             kwargs = {name: self._resolved(arg) for name, arg in kwargs.items()}
         return args, kwargs
 

@@ -25,9 +25,7 @@ class Scopes(NamedTuple):
 
 def scopes() -> Scopes:
     """Those of the backend that the caller runs on."""
-    if _on_trio():
-        return Scopes(_trio_innermost, _trio_close)
-    return Scopes(_asyncio_innermost, _asyncio_close)
+    return _trio_scopes() if _on_trio() else _asyncio_scopes()
 
 
 def _on_trio() -> bool:
@@ -45,51 +43,49 @@ def native_cancellation() -> Callable[[], bool]:
     return lambda: task.cancelling() > 0
 
 
-def _asyncio_state() -> Any:
-    import asyncio
+def _asyncio_scopes() -> Scopes:
+    from asyncio import current_task
 
-    backend = sys.modules["anyio._backends._asyncio"]
-    return backend._task_states[asyncio.current_task()]
+    states: Any = getattr(sys.modules["anyio._backends._asyncio"], "_task_states", {})
 
+    def innermost() -> Any:
+        try:
+            return states[current_task()].cancel_scope
+        except (AttributeError, KeyError, TypeError):
+            return None
 
-def _asyncio_innermost() -> Any:
-    try:
-        return _asyncio_state().cancel_scope
-    except (AttributeError, KeyError):
-        return None
+    async def close_within(outer: Any) -> int:
+        """Cancel and leave each scope, innermost first; then wait for the tasks in them."""
+        left = []
+        while (scope := innermost()) is not outer and scope is not None:
+            scope.cancel("left open by the child")
+            scope.__exit__(None, None, None)
+            left.append(scope)
+        for scope in left:
+            while scope._tasks:
+                with anyio.CancelScope(shield=True):
+                    await anyio.lowlevel.checkpoint()
+        return len(left)
 
-
-async def _asyncio_close(outer: Any) -> int:
-    """Cancel and leave each scope, innermost first; then wait for the tasks that ran in them."""
-    state, left = _asyncio_state(), []
-    while state.cancel_scope is not outer and state.cancel_scope is not None:
-        scope = state.cancel_scope
-        scope.cancel("left open by the child")
-        scope.__exit__(None, None, None)
-        left.append(scope)
-    for scope in left:
-        while scope._tasks:
-            with anyio.CancelScope(shield=True):
-                await anyio.lowlevel.checkpoint()
-    return len(left)
+    return Scopes(innermost, close_within)
 
 
-def _trio_task() -> Any:
-    return sys.modules["trio"].lowlevel.current_task()
+def _trio_scopes() -> Scopes:
+    current_task: Callable[[], Any] = sys.modules["trio"].lowlevel.current_task
 
+    def innermost() -> Any:
+        return getattr(current_task(), "_cancel_status", None)
 
-def _trio_innermost() -> Any:
-    return getattr(_trio_task(), "_cancel_status", None)
+    async def close_within(outer: Any) -> int:
+        task, left = current_task(), 0
+        while task._cancel_status is not outer and task._cancel_status is not None:
+            scope = task._cancel_status._scope
+            nurseries = task._child_nurseries
+            if nurseries and nurseries[-1].cancel_scope is scope:
+                scope.cancel()
+                await nurseries[-1]._nested_child_finished(None)
+            scope.__exit__(None, None, None)
+            left += 1
+        return left
 
-
-async def _trio_close(outer: Any) -> int:
-    task, left = _trio_task(), 0
-    while task._cancel_status is not outer and task._cancel_status is not None:
-        scope = task._cancel_status._scope
-        nurseries = task._child_nurseries
-        if nurseries and nurseries[-1].cancel_scope is scope:
-            scope.cancel()
-            await nurseries[-1]._nested_child_finished(None)
-        scope.__exit__(None, None, None)
-        left += 1
-    return left
+    return Scopes(innermost, close_within)
