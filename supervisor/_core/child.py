@@ -39,6 +39,7 @@ class ChildState:
         "ending",
         "error",
         "fallback",
+        "heartbeat",
         "holds",
         "in_round",
         "index",
@@ -82,6 +83,7 @@ class ChildState:
         self.reports = reports  # whether it says itself when it is ready
         self.dynamic = False  # a peer from start_soon: no place in the order
         self.critical = spec.priority == "critical"
+        self.heartbeat = spec.heartbeat if isinstance(spec, Called) else None
 
         self.state: State = "down"
         self.since = 0.0
@@ -155,10 +157,6 @@ class ChildState:
     def delayed(self) -> bool:
         """Whether it is held only until a delay of its own is over."""
         return self.holds_any(DELAYS) and not self.holds_any(AT_REST)
-
-    @property
-    def heartbeat(self) -> float | None:
-        return self.spec.heartbeat if isinstance(self.spec, Called) else None
 
     @property
     def is_supervisor(self) -> bool:

@@ -63,6 +63,7 @@ class Node:
 
         self.booting = False
         self.booted = False
+        self.boot_unseen = False  # the boot has not been held up yet, nor its children looked at
         self.began = 0.0
         self.closing = False
         self.by = math.inf
@@ -77,7 +78,8 @@ class Node:
         # that everything a child depends on is settled when its turn comes.
         self.agenda: list[tuple[int, ChildState]] = []
         self.movers: list[tuple[int, ChildState]] = []
-        self.queue: list[tuple[int, ChildState]] = []  # the start order
+        self.looked_at: dict[ChildState, None] = {}  # in this step: their timers are to be set
+        self.queue: deque[ChildState] = deque()  # the start order
         self.stops: list[tuple[ChildState, ...]] = []  # the stop order, next batch last
         self.stopping = 0  # lives of the present batch
         self.moved: list[ChildState] = []

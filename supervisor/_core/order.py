@@ -13,9 +13,11 @@ starts on the strength of something that is about to go.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
 from itertools import chain
+from operator import attrgetter
 from typing import Final
 
 from supervisor._core.child import AT_REST, DELAYS, ENDED, ChildState
@@ -41,23 +43,33 @@ VIABLE: Final[frozenset[HoldOwner]] = frozenset({"backoff", "standby"})
 """Holds of a fallback that will still serve."""
 
 
+_index = attrgetter("index")
+
+
 def settle(node: Node) -> None:
     """Move until nothing more can move, then set the timers of all that was touched."""
-    touched: dict[ChildState, None] = {}
+    agenda, movers, looked_at = node.agenda, node.movers, node.looked_at
     while True:
-        if node.agenda:
-            child = heappop(node.agenda)[1]
+        if agenda:
+            child = heappop(agenda)[1]
             child.touched = False
-            touched[child] = None
+            looked_at[child] = None
             _refresh(node, child)
-        elif node.movers:
-            _move(node, heappop(node.movers)[1])
-        elif not (_next_stops(node) or _release_group(node) or _next_start(node)):
+        elif movers:
+            _move(node, heappop(movers)[1])
+        elif not (
+            (node.stops and _next_stops(node))
+            or (node.group is not None and _release_group(node, node.group))
+            or ((node.queue or node.booting) and _next_start(node))
+        ):
             break
-    for child in touched:
+    for child in looked_at:
         arm(node, child)
-    _tell_moved(node)
-    _tell_end(node)
+    looked_at.clear()
+    if node.moved:
+        _tell_moved(node)
+    if node.closing and not node.finished:
+        _tell_end(node)
 
 
 # --- flags ---------------------------------------------------------------------------------------
@@ -252,9 +264,27 @@ def _start(node: Node, child: ChildState) -> None:
     effects = node.effects
     effects.append(Started(now, child.path, child.life, not child.reports, child.probing))
     effects.append(Run(child))
-    node.changed(child)
-    if child.dependents:
+    if _concerns_nobody(child):
+        child.unready_since = None
+        node.looked_at[child] = None
+    else:
+        node.changed(child)
         node.touch_dependents(child)
+
+
+def _concerns_nobody(child: ChildState) -> bool:
+    """Whether nothing at all can follow from the start of a child that is ready at once."""
+    return not (
+        child.reports
+        or child.dependents
+        or child.waiting
+        or child.fallback
+        or child.primary
+        or child.lost
+        or child.probing
+        or child.reason
+        or child.watched
+    )
 
 
 def became_ready(node: Node, child: ChildState) -> None:
@@ -318,37 +348,66 @@ def _why_down(node: Node, child: ChildState) -> str:
 
 def enqueue(node: Node, children: Iterable[ChildState]) -> None:
     """Have the children started in their order, each when the one before it has been passed."""
-    for child in children:
-        if not child.queued:
-            child.queued = True
-            heappush(node.queue, (child.index, child))
+    new = [child for child in children if not child.queued]
+    for child in new:
+        child.queued = True
         node.touch(child)
+    in_order = sorted({*node.queue, *new}, key=_index)
+    node.queue = deque(child for child in in_order if child.queued)
+
+
+def append(node: Node, child: ChildState) -> None:
+    """Have a child started after all others that wait for their turn; it is younger than these."""
+    child.queued = True
+    node.queue.append(child)
+    node.touch(child)
+
+
+def enqueue_all(node: Node) -> None:
+    """Have all children of the table started, none of which was ever looked at: most need not be,
+    as they start at once and concern nobody."""
+    for child in node.children.values():
+        child.since = node.now
+        child.queued = True
+    node.queue.extend(node.children.values())
+    node.boot_unseen = True
 
 
 def _next_start(node: Node) -> bool:
-    """Start the head of the queue, or take it off; whether anything was done."""
+    """Start the head of the queue, or take it off; whether there is anybody to look at now."""
     queue = node.queue
     while queue:
-        child = queue[0][1]
+        child = queue[0]
         if not child.queued:
-            heappop(queue)
+            queue.popleft()
         elif child.state == "down" and wanted(node, child) and blocked_by(node, child) is None:
             _start(node, child)
-            return True
+            if node.agenda:
+                return True
         elif child.dynamic or passed(node, child):
-            heappop(queue)
+            queue.popleft()
             child.queued = False
             if child.state == "down":
                 node.touch(child)  # from now on it waits outside of the queue
                 return True
         else:
-            return False
+            return _miss_the_rest(node)
     if node.booting and node.group is None:
         node.booting, node.booted = False, True
         took = node.now - node.began
         node.effects.append(Booted(node.now, node.path, node.life, took))
         node.effects.append(AllReady())
     return False
+
+
+def _miss_the_rest(node: Node) -> bool:
+    """A boot cannot go on at once: whoever is still to come is missed from now on."""
+    if not node.boot_unseen:
+        return False
+    node.boot_unseen = False
+    for child in node.queue:
+        node.touch(child)
+    return True
 
 
 def stop_in_order(node: Node, children: Iterable[ChildState]) -> None:
@@ -370,7 +429,7 @@ def stop_in_order(node: Node, children: Iterable[ChildState]) -> None:
 
 
 def _next_stops(node: Node) -> bool:
-    if node.stopping or not node.stops:
+    if node.stopping:
         return False
     for child in node.stops.pop():
         child.stop_turn = True
@@ -381,14 +440,13 @@ def _next_stops(node: Node) -> bool:
     return True
 
 
-def _release_group(node: Node) -> bool:
+def _release_group(node: Node, group: Group) -> bool:
     """Let a group that is down start again, once the delay of whoever caused it is over.
 
     Groups that have merged wait for the longest delay. But under rest_for_one a quarantine holds
     only those after it: an elder that crashes is not kept down until a younger one is let out.
     """
-    group = node.group
-    if group is None or node.stopping or node.stops:
+    if node.stopping or node.stops:
         return False
     delayed = [cause for cause in group.causes if cause.delayed]
     end = _still_held(node, delayed)
@@ -436,15 +494,12 @@ def left_the_round(node: Node, child: ChildState) -> None:
 
 
 def _tell_moved(node: Node) -> None:
-    if node.moved:
-        for child in dict.fromkeys(node.moved):
-            node.effects.append(Moved(child))
-        node.moved.clear()
+    for child in dict.fromkeys(node.moved):
+        node.effects.append(Moved(child))
+    node.moved.clear()
 
 
 def _tell_end(node: Node) -> None:
-    if not node.closing or node.finished:
-        return
     if node.alive == 0:
         node.finished = True
         node.last_call = math.inf

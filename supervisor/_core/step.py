@@ -30,7 +30,7 @@ from supervisor._core.effects import (
     TimePassed,
 )
 from supervisor._core.node import Node
-from supervisor._core.order import became_ready, cancel, enqueue, settle
+from supervisor._core.order import append, became_ready, cancel, enqueue_all, settle
 from supervisor._core.table import bind
 from supervisor._core.timers import due
 from supervisor._core.verdict import became_stuck, declared_failed, exited, trusted_again
@@ -55,9 +55,7 @@ def step(node: Node, input: Input, now: float) -> list[Effect]:
 def _begin(node: Node, input: Begin) -> None:
     node.booting = True
     node.began = node.now
-    for child in node.children.values():
-        child.since = node.now
-    enqueue(node, node.children.values())
+    enqueue_all(node)
 
 
 def _exited(node: Node, input: Exited) -> None:
@@ -140,7 +138,7 @@ def _add(node: Node, input: AddChild) -> None:
     if child.dynamic or not node.queue:
         node.touch(child)
     else:
-        enqueue(node, (child,))
+        append(node, child)
 
 
 def _hurry(node: Node, input: Hurry) -> None:

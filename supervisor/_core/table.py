@@ -7,16 +7,19 @@ from collections.abc import Mapping, Sequence
 from supervisor._core.child import ChildState
 from supervisor._core.node import Node
 from supervisor._errors import AlreadyPresent, AlreadyRunning, Closing, TooManyChildren
-from supervisor._spec.edges import Edge, edges_of, expand, orders_of
+from supervisor._spec.edges import Edge, each_copy, edges_of, expand, orders_of, refers
 from supervisor._spec.tree import Spec, Supervisor, reports_readiness
 from supervisor._words import Binding, Hold, join
 
 
 def populate(node: Node) -> None:
     """Make the records of the declared children, with their edges."""
-    siblings = expand(node.spec.children)
-    edges, orders = edges_of(siblings), orders_of(siblings)
-    for name, spec in siblings:
+    children = node.spec.children
+    edges, orders = {}, {}
+    if any(map(refers, children)):
+        siblings = expand(children)
+        edges, orders = edges_of(siblings), orders_of(siblings)
+    for name, spec in each_copy(children):
         insert(node, spec, name, edges, orders)
 
 

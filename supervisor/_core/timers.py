@@ -13,7 +13,6 @@ from heapq import heapify, heappop, heappush
 
 from supervisor._core.child import ChildState
 from supervisor._core.node import UNREADY, Node
-from supervisor._spec.tree import Called
 
 
 def arm(node: Node, child: ChildState) -> None:
@@ -65,7 +64,8 @@ def _next(node: Node, child: ChildState) -> float:
     elif state == "starting" and child.spec.start_timeout is not None:
         found = min(found, child.since + child.spec.start_timeout)
     elif state == "ready":
-        found = min(found, _while_ready(child))
+        if child.probing or child.heartbeat is not None:
+            found = min(found, _while_ready(child))
     if child.unready_since is not None and child.reason is None:
         found = min(found, child.unready_since + UNREADY)
     return found
@@ -75,6 +75,6 @@ def _while_ready(child: ChildState) -> float:
     found = math.inf
     if child.probing and child.spec.quarantine is not None:
         found = child.since + child.spec.quarantine.probe
-    if isinstance(child.spec, Called) and child.spec.heartbeat is not None:
-        found = min(found, child.beat + child.spec.heartbeat)
+    if child.heartbeat is not None:
+        found = min(found, child.beat + child.heartbeat)
     return found

@@ -85,11 +85,11 @@ def became_stuck(node: Node, child: ChildState) -> None:
 
 def is_process_level(error: BaseException | None) -> bool:
     """Whether the error concerns the process, not the child: it is not supervised away."""
+    if error is None:
+        return False
     if isinstance(error, ExceptionGroup):
         return any(is_process_level(leaf) for leaf in error.exceptions)
-    return isinstance(error, MemoryError) or (
-        error is not None and not isinstance(error, Exception)
-    )
+    return isinstance(error, MemoryError) or not isinstance(error, Exception)
 
 
 # --- the end, whatever it means --------------------------------------------------------------------

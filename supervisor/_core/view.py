@@ -67,8 +67,8 @@ def waits_for(node: Node, child: ChildState) -> Iterator[ChildState]:
         yield from (target for target in child.after if not passed(node, target))
         if child.fallback is not None and child.fallback.alive:
             yield child.fallback
-        if child.queued and node.queue and node.queue[0][1] is not child:
-            yield node.queue[0][1]
+        if child.queued and node.queue and node.queue[0] is not child:
+            yield node.queue[0]
 
 
 def _is_healthy(child: ChildState, now: float) -> bool:

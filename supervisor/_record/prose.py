@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import math
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import singledispatch
-from typing import Final
+from typing import Any, Final
 
 from supervisor._errors import TreeFailed
 from supervisor._happenings import (
@@ -116,30 +116,35 @@ def level(event: Event) -> int:
     a supervisor or an operator does is INFO, a failure that is dealt with WARNING, a loss ERROR.
     """
     fixed = _LEVELS.get(type(event))
-    return _varying_level(event) if fixed is None else fixed
+    return _VARYING[type(event)](event) if fixed is None else fixed
 
 
-def _varying_level(event: Event) -> int:
-    match event:
-        case Started(probe=probe):
-            return logging.INFO if probe else logging.DEBUG
-        case Returned(verdict=Verdict(action="quarantine" | "escalate")):
-            return logging.WARNING
-        case Crashed(verdict=Verdict(action="restart" | "quarantine" | "none")):
-            return logging.WARNING
-        case Crashed(verdict=Verdict(rule="first start")):
-            return logging.WARNING
-        case Crashed():
-            return logging.ERROR
-        case Held(owner=owner):
-            # Every other hold comes with an event that says more.
-            return logging.INFO if owner == "operator" else logging.DEBUG
-        case Ended(stuck=stuck):
-            return logging.ERROR if stuck else logging.INFO
-        case ConditionChanged(condition=condition):
-            loud = {"healthy": logging.INFO, "degraded": logging.WARNING, "failed": logging.ERROR}
-            return loud[condition.status]
-    return logging.INFO
+def _of_return(event: Returned) -> int:
+    return logging.WARNING if event.verdict.action in ("quarantine", "escalate") else logging.INFO
+
+
+def _of_crash(event: Crashed) -> int:
+    verdict = event.verdict
+    dealt_with = (
+        verdict.action in ("restart", "quarantine", "none") or verdict.rule == "first start"
+    )
+    return logging.WARNING if dealt_with else logging.ERROR
+
+
+def _of_condition(event: ConditionChanged) -> int:
+    loud = {"healthy": logging.INFO, "degraded": logging.WARNING, "failed": logging.ERROR}
+    return loud[event.condition.status]
+
+
+_VARYING: Final[dict[type[Event], Callable[[Any], int]]] = {
+    Started: lambda event: logging.INFO if event.probe else logging.DEBUG,
+    Returned: _of_return,
+    Crashed: _of_crash,
+    # Every hold but an operator's comes with an event that says more.
+    Held: lambda event: logging.INFO if event.owner == "operator" else logging.DEBUG,
+    Ended: lambda event: logging.ERROR if event.stuck else logging.INFO,
+    ConditionChanged: _of_condition,
+}
 
 
 def subject(path: str, life: int | None = None) -> str:

@@ -24,8 +24,10 @@ class Bus:
 
     def __init__(self) -> None:
         self.sinks: list[Callable[[Event], object]] = []
-        self.subscriptions: list[_Queue] = []
+        # Replaced and never changed: one that is collected takes itself off in the middle of a loop.
+        self.subscriptions: tuple[_Queue, ...] = ()
         self.closed = False
+        self.make_signal = type(Signal())  # of this event loop, which anyio would look up each time
 
     def publish(self, event: Event) -> None:
         for sink in self.sinks:
@@ -36,19 +38,17 @@ class Bus:
                 # may well be the one that this line goes to, too.
                 with suppress(Exception):
                     log.exception("an event sink failed on %r", type(event).__name__)
-        # A copy: a subscription that is collected just now takes itself off the list.
-        for queue in tuple(self.subscriptions):
+        for queue in self.subscriptions:
             queue.put(event)
 
     def subscribe(self, queue: _Queue) -> None:
         if self.closed:
             queue.end()
         else:
-            self.subscriptions.append(queue)
+            self.subscriptions += (queue,)
 
     def unsubscribe(self, queue: _Queue) -> None:
-        if queue in self.subscriptions:
-            self.subscriptions.remove(queue)
+        self.subscriptions = tuple(each for each in self.subscriptions if each is not queue)
 
     def close(self) -> None:
         self.closed = True
@@ -161,7 +161,7 @@ class Subscription(AsyncIterator[Event]):
                 raise StopAsyncIteration
             if queue.signal is not None:
                 raise RuntimeError("two tasks read one subscription; make one for each")
-            queue.signal = Signal()
+            queue.signal = self._bus.make_signal()
             try:
                 await queue.signal.wait()
             finally:

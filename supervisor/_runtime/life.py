@@ -15,7 +15,6 @@ from supervisor._core.effects import Exited, MarkedHealthy, ReportedReady
 from supervisor._errors import Decline, ScopesLeftOpen
 from supervisor._runtime.clock import now
 from supervisor._runtime.context import current_life
-from supervisor._runtime.scopes import Scopes
 from supervisor._spec.tree import Resource
 from supervisor._words import Outcome
 
@@ -147,7 +146,6 @@ async def live(life: CurrentChild) -> None:
     current_life.set(life)
     state, node = life._state, life._node
     scopes = node.tree.scopes
-    outermost = scopes.innermost()
     try:
         if not life._cancelled:
             spec: Any = state.spec
@@ -161,9 +159,13 @@ async def live(life: CurrentChild) -> None:
         outcome = CANCELLED if life._cancelled else RETURNED
     except BaseException as exc:
         outcome = _outcome(life, exc)
-    if scopes.innermost() is not outermost:
-        outcome = await _closed(life, scopes, outermost, outcome)
+    handle = life._handle  # none yet where an eager task has ended before it was given one
+    if handle is not None and scopes.left_open(handle):
+        outcome = _closed(life, await scopes.close(handle), outcome)
     node.tree.feed(node, Exited(state, life.life, outcome))
+    del (
+        outcome
+    )  # its error's traceback has this frame: a cycle, left to the collector at each crash
 
 
 async def _hold(life: CurrentChild, resource: AbstractAsyncContextManager[object]) -> None:
@@ -172,9 +174,8 @@ async def _hold(life: CurrentChild, resource: AbstractAsyncContextManager[object
         await anyio.sleep_forever()
 
 
-async def _closed(life: CurrentChild, scopes: Scopes, outermost: Any, outcome: Outcome) -> Outcome:
-    """Close what the life has left open, which is a failure of that life and of nobody else."""
-    count = await scopes.close_within(outermost)
+def _closed(life: CurrentChild, count: int, outcome: Outcome) -> Outcome:
+    """So many scopes were left open, which is a failure of that life and of nobody else."""
     if life._cancelled:
         return outcome
     error = outcome.error or ScopesLeftOpen(count)
@@ -186,10 +187,10 @@ async def _closed(life: CurrentChild, scopes: Scopes, outermost: Any, outcome: O
 def _outcome(life: CurrentChild, exc: BaseException) -> Outcome:
     """Whose cancellation it is, is decided by our own scope, not by the exception's type: one that
     we did not ask for is the child's own failure."""
-    cancelled = anyio.get_cancelled_exc_class()
-    if isinstance(exc, cancelled) and not life._cancelled:
-        life._node.tree.stop_if_loop_closes()
+    cancelled = life._node.tree.cancelled
     if isinstance(exc, cancelled):
+        if not life._cancelled:
+            life._node.tree.stop_if_loop_closes()
         return CANCELLED if life._cancelled or life._node.tree.aborting else Outcome("cancelled")
     if isinstance(exc, BaseExceptionGroup):
         cancels, rest = exc.split(cancelled)

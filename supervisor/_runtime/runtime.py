@@ -48,7 +48,7 @@ from supervisor._core.table import populate
 from supervisor._core.timers import next_deadline
 from supervisor._happenings import ConditionChanged, StopBegun, StopTimedOut
 from supervisor._runtime.bus import Bus
-from supervisor._runtime.clock import now, source_of_chance
+from supervisor._runtime.clock import clock, now, source_of_chance
 from supervisor._runtime.life import CurrentChild, live
 from supervisor._runtime.scopes import native_cancellation, scopes
 from supervisor._spec.tree import Called, Component, Resource, Supervisor
@@ -141,6 +141,8 @@ class Runtime:
         node = Node(spec, spec.name, self.draw, now=now(), stop_within=stop_within)
         populate(node)
         self.root = LiveNode(self, node, None, None)
+        self.now = clock()
+        self.cancelled = anyio.get_cancelled_exc_class()
         self.scopes = scopes()
         self.outcome: Outcome | None = None
         self.booted = anyio.Event()
@@ -157,6 +159,7 @@ class Runtime:
         self._deadlines: list[tuple[float, int, LiveNode]] = []
         self._seq = 0
         self._alarm = anyio.CancelScope()
+        self._alarm_at = math.inf
         self._context = copy_context()
         self._group: TaskGroup | None = None
 
@@ -201,7 +204,8 @@ class Runtime:
     async def _sleep_until_deadlines(self) -> None:
         while True:
             try:
-                with anyio.CancelScope(deadline=self._next_deadline()) as self._alarm:
+                self._alarm_at = self._next_deadline()
+                with anyio.CancelScope(deadline=self._alarm_at) as self._alarm:
                     await anyio.sleep_forever()
             except anyio.get_cancelled_exc_class():
                 # Whoever cancels asyncio's tasks one by one gets an ordered stop, not a tree without
@@ -231,7 +235,7 @@ class Runtime:
 
     def command(self, at: LiveNode, input: Input) -> None:
         """Step a machine by an input that it may refuse; what it raises is for the caller."""
-        effects = step(at.node, input, now())
+        effects = step(at.node, input, self.now())
         self._draining = True
         try:
             self._perform(at, effects)
@@ -245,7 +249,7 @@ class Runtime:
         try:
             while inbox:
                 at, input = inbox.popleft()
-                self._perform(at, step(at.node, input, now()))
+                self._perform(at, step(at.node, input, self.now()))
         except BaseException:
             # A fault of our own: the lives that it takes down are not to be judged.
             self.aborting = True
@@ -389,8 +393,8 @@ class Runtime:
 
     def _set_alarm(self) -> None:
         deadline = self._next_deadline()
-        if deadline != self._alarm.deadline:
-            self._alarm.deadline = deadline
+        if deadline != self._alarm_at:
+            self._alarm.deadline = self._alarm_at = deadline
 
     def _due(self) -> list[LiveNode]:
         due: list[LiveNode] = []

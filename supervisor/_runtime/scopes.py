@@ -10,17 +10,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import anyio
 import anyio.lowlevel
 
+Handle: TypeAlias = anyio.TaskHandle[None]
+
 
 class Scopes(NamedTuple):
-    """What a backend answers: the scope that the task is in, and the closing of those within."""
+    """What a backend answers about the task that runs, whose handle is given.
 
-    innermost: Callable[[], Any]
-    close_within: Callable[[Any], Awaitable[int]]
+    ``left_open``: whether it is in a scope within that of the handle. ``close``: leaves and cancels
+    these, innermost first, waits for the tasks in them, and says how many there were.
+    """
+
+    left_open: Callable[[Handle], bool]
+    close: Callable[[Handle], Awaitable[int]]
 
 
 def scopes() -> Scopes:
@@ -48,16 +54,13 @@ def _asyncio_scopes() -> Scopes:
 
     states: Any = getattr(sys.modules["anyio._backends._asyncio"], "_task_states", {})
 
-    def innermost() -> Any:
-        try:
-            return states[current_task()].cancel_scope
-        except (AttributeError, KeyError, TypeError):
-            return None
+    def left_open(handle: Handle) -> bool:
+        return bool(getattr(handle._cancel_scope, "_child_scopes", False))
 
-    async def close_within(outer: Any) -> int:
-        """Cancel and leave each scope, innermost first; then wait for the tasks in them."""
-        left = []
-        while (scope := innermost()) is not outer and scope is not None:
+    async def close(handle: Handle) -> int:
+        task, left = current_task(), []
+        while left_open(handle):
+            scope = states[task].cancel_scope
             scope.cancel("left open by the child")
             scope.__exit__(None, None, None)
             left.append(scope)
@@ -67,18 +70,23 @@ def _asyncio_scopes() -> Scopes:
                     await anyio.lowlevel.checkpoint()
         return len(left)
 
-    return Scopes(innermost, close_within)
+    return Scopes(left_open, close)
 
 
 def _trio_scopes() -> Scopes:
     current_task: Callable[[], Any] = sys.modules["trio"].lowlevel.current_task
 
-    def innermost() -> Any:
-        return getattr(current_task(), "_cancel_status", None)
+    def left_open(handle: Handle) -> bool:
+        try:
+            scope: Any = handle._cancel_scope
+            outermost = scope._CancelScope__original._cancel_status
+            return current_task()._cancel_status not in (outermost, None)
+        except AttributeError:
+            return False
 
-    async def close_within(outer: Any) -> int:
+    async def close(handle: Handle) -> int:
         task, left = current_task(), 0
-        while task._cancel_status is not outer and task._cancel_status is not None:
+        while left_open(handle):
             scope = task._cancel_status._scope
             nurseries = task._child_nurseries
             if nurseries and nurseries[-1].cancel_scope is scope:
@@ -88,4 +96,4 @@ def _trio_scopes() -> Scopes:
             left += 1
         return left
 
-    return Scopes(innermost, close_within)
+    return Scopes(left_open, close)

@@ -25,7 +25,24 @@ class Edge(Struct, frozen=True):
 
 def expand(children: Sequence[Spec]) -> list[tuple[str, Spec]]:
     """The children under their names, each of its ``copies`` by itself: ``poll``, ``poll-2``."""
-    return [(name, spec) for spec in children for name in copies_of(spec)]
+    return list(each_copy(children))
+
+
+def each_copy(children: Sequence[Spec]) -> Iterator[tuple[str, Spec]]:
+    """:func:`expand`, one by one."""
+    for spec in children:
+        if spec.copies == 1:
+            yield spec.name, spec
+        else:
+            for name in copies_of(spec):
+                yield name, spec
+
+
+def refers(spec: Spec) -> bool:
+    """Whether the child, or anything below it, may refer to others; most of ten thousand do not."""
+    return type(spec) is not Component or bool(
+        spec.needs or spec.after or spec.args or spec.kwargs or spec.fallback
+    )
 
 
 def copies_of(spec: Spec) -> Sequence[str]:

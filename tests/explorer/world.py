@@ -221,7 +221,7 @@ class World:
             _age(now, node.by),
             tuple(_age(now, at) for at in node.log),
             None if group is None else (group.start, tuple(c.name for c in group.causes)),
-            tuple((i, c.name, c.queued) for i, c in sorted(node.queue, key=lambda e: e[0])),
+            tuple((c.name, c.queued) for c in node.queue),
             tuple(tuple(c.name for c in batch) for batch in node.stops),
             node.stopping,
             tuple(c.name for c in self.watch.pending),
