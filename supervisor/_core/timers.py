@@ -63,9 +63,8 @@ def _next(node: Node, child: ChildState) -> float:
         pass  # what it may have missed no longer matters
     elif state == "starting" and child.spec.start_timeout is not None:
         found = min(found, child.since + child.spec.start_timeout)
-    elif state == "ready":
-        if child.probing or child.heartbeat is not None:
-            found = min(found, _while_ready(child))
+    elif state == "ready" and (child.probing or child.heartbeat is not None):
+        found = min(found, _while_ready(child))
     if child.unready_since is not None and child.reason is None:
         found = min(found, child.unready_since + UNREADY)
     return found
