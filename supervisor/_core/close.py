@@ -32,7 +32,8 @@ def begin_close(node: Node, reason: str, within: float) -> None:
     for child in everyone(node):
         child.timer = math.inf
         child.queued = False
-        node.touch(child)
+        if child.watched or child.fallback or not child.alive:
+            node.touch(child)
     stop_in_order(node, everyone(node))
 
 

@@ -107,6 +107,10 @@ class Node:
     def changed(self, child: ChildState) -> None:
         """The child's state or holds have changed: look at it, and at whoever is blocked by it."""
         self.touch(child)
+        self.others_may_move(child)
+
+    def others_may_move(self, child: ChildState) -> None:
+        """Look at whoever is blocked by the child, or by that in whose place it serves."""
         if child.waiting:
             self.wake(child)
         if child.primary is not None:

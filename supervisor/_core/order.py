@@ -141,7 +141,7 @@ def _wants_fallback(child: ChildState) -> bool:
 def _set_leaving(node: Node, child: ChildState, leaving: bool) -> None:
     """From now until its end the child holds up those that it needs, or no longer."""
     child.leaving = leaving
-    node.changed(child)
+    node.others_may_move(child)
     node.touch_dependents(child)
     _pull(node, child, 1 if leaving else -1)
 
@@ -321,7 +321,10 @@ def ask(node: Node, child: ChildState, *, now: bool = False) -> None:
         node.effects.append(Notify(child, at + grace))
     else:
         cancel(node, child)
-    node.changed(child)
+    if node.closing and not (child.watched or child.fallback or child.primary):
+        node.looked_at[child] = None  # nobody waits for it to come back, and it is not missed
+    else:
+        node.changed(child)
 
 
 def cancel(node: Node, child: ChildState) -> None:
@@ -329,7 +332,7 @@ def cancel(node: Node, child: ChildState) -> None:
     child.cancel_at = math.inf
     child.stuck_at = min(node.now + child.spec.stop.deadline, max(node.by, node.now))
     node.effects.append(Cancel(child))
-    node.touch(child)
+    node.looked_at[child] = None
 
 
 def _why_down(node: Node, child: ChildState) -> str:
@@ -422,9 +425,7 @@ def stop_in_order(node: Node, children: Iterable[ChildState]) -> None:
     if peers:
         node.stops.append(peers)
     for child in lives:
-        child.stop_turn = False
-        child.in_round = False
-        node.touch(child)
+        child.stop_turn = child.in_round = False
     node.stopping = 0
 
 

@@ -43,7 +43,7 @@ def exited(node: Node, child: ChildState, outcome: Outcome) -> None:
     _bring_down(node, child, was_stuck)
     if is_process_level(outcome.error):
         _end_the_tree(node, child, outcome, phase, up)
-    elif child.judged or child.asked or child.leaving or was_stuck:
+    elif child.judged or child.asked or child.leaving or was_stuck or node.closing:
         _tell_unjudged(node, child, outcome, phase, up, known)
     else:
         _judge(node, child, outcome, phase, up)

@@ -112,7 +112,7 @@ class Watch:
     def before(self, input: Input) -> None:
         """Note what the step is going to change."""
         child = getattr(input, "child", None)
-        self._leaving = child is not None and child.leaving
+        self._leaving = child is not None and (child.leaving or self.node.closing)
         self._alive = isinstance(input, Exited) and self.running.get(child) == input.life
 
     def after(self, input: Input, effects: list[Effect]) -> None:

@@ -85,8 +85,12 @@ def finish_at_once(node: Node) -> None:
         node.effects.append(Finish(Outcome("cancelled")))
 
 
-def ring_again(child: ChildState) -> float:
+def ring_again(node: Node, child: ChildState) -> float:
     return child.since + 1
+
+
+def all_at_once(node: Node, children: Any) -> None:
+    node.stops = [tuple(child for child in children if child.alive)]
 
 
 tell_crash = verdict._tell_crash
@@ -118,7 +122,7 @@ FAULTS: list[tuple[str, Any, str, Any, str, str]] = [
     ("3: .* is stopped under", order, "_pulled", nothing, EACH, ""),
     ("3: .* is stopped under", order, "_gone", lambda _: False, FINAL, ""),
     ("3: .* started after the stop", order, "wanted", not_stopped, PAIR, ""),
-    ("3: .* before its younger", close, "stop_in_order", nothing, PAIR, ""),
+    ("3: .* before its younger", close, "stop_in_order", all_at_once, PAIR, ""),
     ("4: .* stopped by an operator", order, "ENDED", ENDED | {"operator"}, GROUP, ""),
     (
         "4: the group waits",
@@ -136,7 +140,7 @@ FAULTS: list[tuple[str, Any, str, Any, str, str]] = [
     ("7: ", verdict, "_tell_crash", told_twice, PAIR, ""),
     ("9: .* nobody awaits", order, "arm", nothing, PAIR, ""),
     ("9: the stop waits for nothing", verdict, "left_the_round", nothing, PAIR, ""),
-    ("13: all are ready", timers, "_while_ready", ring_again, PAIR, ""),
+    ("13: all are ready", timers, "_next", ring_again, PAIR, ""),
     ("13: .* again and again", step, "_deadline", nothing, PAIR, ""),
     ("15: .* != ", order, "_pull", nothing, EACH, ""),
     (
