@@ -165,8 +165,9 @@ class Node:
         if child.removed:
             return
         self.leave_quarantine(child)
-        self.changed(child)
-        child.removed = True
+        child.removed = child.lost = True
+        self.others_may_move(child)
+        self.touch_dependents(child)
         child.queued = False
         child.timer = math.inf
         if child.blocker is not None and child.blocker.waiting:

@@ -264,7 +264,7 @@ def _start(node: Node, child: ChildState) -> None:
     effects = node.effects
     effects.append(Started(now, child.path, child.life, not child.reports, child.probing))
     effects.append(Run(child))
-    if _concerns_nobody(child):
+    if not child.reports and concerns_nobody(child):
         child.unready_since = None
         node.looked_at[child] = None
     else:
@@ -272,11 +272,11 @@ def _start(node: Node, child: ChildState) -> None:
         node.touch_dependents(child)
 
 
-def _concerns_nobody(child: ChildState) -> bool:
-    """Whether nothing at all can follow from the start of a child that is ready at once."""
+def concerns_nobody(child: ChildState) -> bool:
+    """Whether nothing at all can follow from the start of a child that is ready at once, or from the
+    end of one that needs nothing once all are to stop."""
     return not (
-        child.reports
-        or child.dependents
+        child.dependents
         or child.waiting
         or child.fallback
         or child.primary

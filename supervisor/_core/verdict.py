@@ -14,7 +14,7 @@ from supervisor._core import backoff, group
 from supervisor._core.child import AT_REST, ChildState
 from supervisor._core.close import begin_close, escalate, give_up
 from supervisor._core.node import Node
-from supervisor._core.order import left_the_round
+from supervisor._core.order import concerns_nobody, left_the_round
 from supervisor._errors import ForeignCancellation
 from supervisor._happenings import (
     Crashed,
@@ -104,8 +104,11 @@ def _bring_down(node: Node, child: ChildState, was_stuck: bool) -> None:
     if was_stuck:
         node.stuck -= 1
     left_the_round(node, child)
-    node.changed(child)
-    node.touch_dependents(child)
+    if node.closing and concerns_nobody(child) and not child.needs:
+        child.leaving = False  # that is all that a look at it would find
+    else:
+        node.changed(child)
+        node.touch_dependents(child)
 
 
 def _up(node: Node, child: ChildState) -> float:

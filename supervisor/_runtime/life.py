@@ -126,10 +126,11 @@ class CurrentChild(TaskStatus[Any]):
         if self._stopping is not None:
             self._stopping.set()
 
-    def _cancel(self) -> None:
-        self._cancelled = True
-        if self._handle is not None:
-            self._handle.cancel()
+    @property
+    def _is_peer(self) -> bool:
+        """Whether it is one of the root's children of ``start_soon``, which have a group of tasks
+        of their own."""
+        return self._state.dynamic and self._node.parent is None
 
     def _stack(self) -> str:
         """Where the life is now, innermost last, without the frames that are ours."""

@@ -17,6 +17,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 import anyio
+from anyio import create_task_group
 from anyio.abc import TaskGroup
 
 from supervisor._core.child import ChildState
@@ -162,6 +163,9 @@ class Runtime:
         self._alarm_at = math.inf
         self._context = copy_context()
         self._group: TaskGroup | None = None
+        self._peers: TaskGroup | None = None  # the root's children of start_soon
+        self._waiting = anyio.CancelScope()
+        self._to_cancel: list[CurrentChild] = []
 
     # --- the tree's own task ----------------------------------------------------------------------
 
@@ -170,16 +174,17 @@ class Runtime:
         them, in order, and not whoever cancels the caller."""
         with anyio.CancelScope(shield=True):
             try:
-                async with anyio.create_task_group() as group:
-                    self._group = group
+                async with create_task_group() as group, create_task_group() as peers:
+                    self._group, self._peers = group, peers
                     timer = group.start_soon(self._sleep_until_deadlines)
                     self.feed(self.root, Begin())
                     self._is_being_cancelled = native_cancellation()
-                    await self._until_finished()
+                    with self._waiting:
+                        await self._until_finished()
                     timer.cancel()
             finally:
                 self.aborting = True
-                self._group = None
+                self._group = self._peers = None
                 self.finished.set()
                 self.booted.set()
                 self.condition_changed.set()
@@ -218,7 +223,9 @@ class Runtime:
 
     @property
     def _group_is_cancelled(self) -> bool:
-        return self._group is None or self._group.cancel_scope.cancel_called
+        if self._group is None or self._peers is None or self._group.cancel_scope.cancel_called:
+            return True
+        return self._peers.cancel_scope.cancel_called and not self._waiting.shield
 
     # --- inputs -----------------------------------------------------------------------------------
 
@@ -270,6 +277,8 @@ class Runtime:
                 publish(effect)  # type: ignore[arg-type]
             else:
                 perform(self, at, effect)
+        if self._to_cancel:
+            self._cancel_lives()
         deadline = next_deadline(at.node)
         if deadline != at.deadline:
             at.deadline = deadline
@@ -284,7 +293,7 @@ class Runtime:
             return
         life = CurrentChild._begin(at, child)
         child.runtime = life
-        group = self._group
+        group = self._peers if life._is_peer else self._group
         assert group is not None
         life._handle = group.create_task(live(life), name=child.path, context=self._context)
 
@@ -307,7 +316,30 @@ class Runtime:
             self.feed(effect.child.runtime, Hurry(effect.by, f"{at.node.path} stops it at once"))
 
     def _cancel(self, at: LiveNode, effect: Cancel) -> None:
-        effect.child.runtime._cancel()
+        life: CurrentChild = effect.child.runtime
+        life._cancelled = True
+        self._to_cancel.append(life)
+
+    def _cancel_lives(self) -> None:
+        """Cancel those of this step: one by one, or with one cancellation where the whole tree stops
+        and they are all of the root's children of start_soon, which may be ten thousand."""
+        lives, self._to_cancel = self._to_cancel, []
+        peers = self._peers
+        if len(lives) > 1 and peers is not None and self._all_peers_are_to_end():
+            self._waiting.shield = True  # it is the task that waits in there, not one of them
+            peers.cancel_scope.cancel()
+            lives = [life for life in lives if not life._is_peer]
+        for life in lives:
+            if life._handle is not None:
+                life._handle.cancel()
+
+    def _all_peers_are_to_end(self) -> bool:
+        root = self.root.node
+        return root.closing and all(
+            child.runtime._cancelled
+            for child in root.children.values()
+            if child.dynamic and child.alive and not child.is_supervisor
+        )
 
     def _tell_stuck(self, at: LiveNode, effect: TellStuck) -> None:
         child = effect.child

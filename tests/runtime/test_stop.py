@@ -299,3 +299,57 @@ async def test_a_stop_that_takes_long_does_not_block_the_event_loop() -> None:
             await settle()
             await tree.stop()
             assert ticks == 4
+
+
+# --- peers, which may be ended by one cancellation ----------------------------------------------------
+
+
+async def test_one_of_many_peers_keeps_its_grace(told: Any) -> None:
+    async with open_supervisor() as tree:
+        for _ in range(5):
+            tree.start_soon(Hanging())
+        tree.start_soon(leaves_when_asked, stop=Stop(grace=3))
+        await settle()
+        began = current_time()
+        await tree.stop()
+    assert current_time() - began == 2
+    assert "leaves_when_asked" in told.names(Stopped)
+    assert not told.of(Crashed)
+
+
+async def leaves_when_asked() -> None:
+    await current_child().stopping.wait()
+    await sleep(2)
+
+
+async def test_the_end_of_all_peers_does_not_reach_a_listed_child(told: Any) -> None:
+    cut_short: list[float] = []
+
+    async def listed() -> None:
+        try:
+            await sleep_forever()
+        finally:
+            cut_short.append(current_time())
+
+    async with open_supervisor(Supervisor("root", [Component(listed)])) as tree:
+        for _ in range(5):
+            tree.start_soon(SlowStopping(1))
+        await settle()
+        began = current_time()
+        await tree.stop()
+    assert cut_short == [began + 1]
+    assert told.names(Stopped)[-1] == "listed"
+
+
+async def test_a_peer_that_is_stuck_does_not_keep_the_others(told: Any) -> None:
+    swallowing = Swallowing()
+    async with open_supervisor(stop_within=10) as tree:
+        for _ in range(3):
+            tree.start_soon(Hanging())
+        tree.start_soon(swallowing, stop=Stop(deadline=1))
+        await settle()
+        tree._runtime.stop("the test says so")
+        await sleep(2)
+        assert told.names(StopTimedOut) == ["Swallowing"]
+        assert len(told.of(Stopped)) == 3
+        swallowing.let_go()
