@@ -164,9 +164,8 @@ async def live(life: CurrentChild) -> None:
     if handle is not None and scopes.left_open(handle):
         outcome = _closed(life, await scopes.close(handle), outcome)
     node.tree.feed(node, Exited(state, life.life, outcome))
-    del (
-        outcome
-    )  # its error's traceback has this frame: a cycle, left to the collector at each crash
+    # Its error's traceback has this frame: a cycle, left to the collector at each crash.
+    del outcome
 
 
 async def _hold(life: CurrentChild, resource: AbstractAsyncContextManager[object]) -> None:

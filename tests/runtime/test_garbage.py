@@ -1,0 +1,50 @@
+"""What ends leaves nothing behind that only the garbage collector could clear away."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from supervisor import Backoff, Component, Crashed, Returned, Supervisor, open_supervisor
+from supervisor._runtime.life import CurrentChild
+from supervisor._words import Outcome
+from supervisor.testing import Crashing
+
+AT_ONCE = Backoff(first=0, base=0, factor=1)
+LIVES = 20
+
+
+@pytest.fixture
+def garbage(caplog: pytest.LogCaptureFixture) -> Iterator[list[Any]]:
+    """What a collection finds, in place of its being freed."""
+    caplog.set_level(logging.CRITICAL + 1, "supervisor")  # its records would keep each crash
+    gc.collect()
+    gc.disable()
+    before = gc.get_debug()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    yield gc.garbage
+    gc.set_debug(before)
+    gc.garbage.clear()
+    gc.enable()
+
+
+async def returns() -> None:
+    return
+
+
+@pytest.mark.parametrize("run", [Crashing(after=1), returns])
+async def test_a_life_that_ends_leaves_no_cycle(run: Any, garbage: list[Any]) -> None:
+    """A crash whose traceback holds the frame that holds the outcome that holds the crash is one."""
+    child = Component(run, name="a", backoff=AT_ONCE, quarantine=None)
+    async with open_supervisor(Supervisor("root", [child])) as tree:
+        events = tree.events(Crashed, Returned, capacity=2 * LIVES)
+        for _ in range(LIVES):
+            await anext(events)
+        gc.collect()
+        found = [each for each in garbage if isinstance(each, CurrentChild | Outcome)]
+        assert len(found) < 2, found
+        await tree.stop()
