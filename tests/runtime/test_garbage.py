@@ -12,7 +12,6 @@ import pytest
 from supervisor import Backoff, Component, Crashed, Returned, Supervisor, open_supervisor
 from supervisor._runtime.life import CurrentChild
 from supervisor._words import Outcome
-from supervisor.testing import Crashing
 
 AT_ONCE = Backoff(first=0, base=0, factor=1)
 LIVES = 20
@@ -32,11 +31,15 @@ def garbage(caplog: pytest.LogCaptureFixture) -> Iterator[list[Any]]:
     gc.enable()
 
 
+async def crashes() -> None:
+    raise ValueError("on cue")
+
+
 async def returns() -> None:
     return
 
 
-@pytest.mark.parametrize("run", [Crashing(after=1), returns])
+@pytest.mark.parametrize("run", [crashes, returns])
 async def test_a_life_that_ends_leaves_no_cycle(run: Any, garbage: list[Any]) -> None:
     """A crash whose traceback holds the frame that holds the outcome that holds the crash is one."""
     child = Component(run, name="a", backoff=AT_ONCE, quarantine=None)
