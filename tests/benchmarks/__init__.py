@@ -1,6 +1,6 @@
 """Figures for what supervision costs, each beside a floor: ``python -m tests.benchmarks``.
 
-``idle``, ``restarts`` and ``imports`` hold the cases, ``rows`` says which two make a row and what its
-bar is, ``child`` is the process that runs one case once, ``runner`` starts those in turn, and
-``table`` tells what came out.
+``idle``, ``restarts``, ``crowd`` and ``imports`` hold the cases, ``stopwatch`` is what they measure with,
+``rows`` says which two make a row and what its bar is, ``child`` is the process that runs one case
+once, ``runner`` starts those in turn, and ``table`` tells what came out.
 """

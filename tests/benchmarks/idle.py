@@ -20,6 +20,7 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from supervisor import Component, Supervisor, Tree, open_supervisor
+from tests.benchmarks.stopwatch import Figure, Stopwatch
 
 SETTLING = 0.2
 WINDOW = 2.0
@@ -50,25 +51,25 @@ class Roll:
 # --- starting ------------------------------------------------------------------------------------
 
 
-async def start(count: int) -> float:
+async def start(count: int, *, stop_within: float = 25) -> Figure:
     """Seconds from entering with a built spec until every child has begun."""
     roll = Roll()
     spec = roll.declare(count)
-    began = time.perf_counter()
-    async with open_supervisor(spec) as tree:
+    watch = Stopwatch()
+    async with open_supervisor(spec, stop_within=stop_within) as tree:
         await roll.wait_begun(count)
-        took = time.perf_counter() - began
+        took = watch.seconds()
         await tree.stop()
     return took
 
 
-async def start_tasks(count: int) -> float:
+async def start_tasks(count: int) -> Figure:
     roll = Roll()
-    began = time.perf_counter()
+    watch = Stopwatch()
     async with anyio.create_task_group() as group:
         _start_all(group, roll, count)
         await roll.wait_begun(count)
-        took = time.perf_counter() - began
+        took = watch.seconds()
         group.cancel_scope.cancel()
     return took
 
@@ -82,21 +83,21 @@ def _start_all(group: TaskGroup, roll: Roll, count: int) -> None:
 # --- memory --------------------------------------------------------------------------------------
 
 
-async def memory(count: int) -> float:
+async def memory(count: int) -> Figure:
     """KiB a child by which the process has grown, the spec included."""
     before = _resident()
     async with _listed(count) as tree:
         grown = _resident() - before
         await tree.stop()
-    return grown / count / 1024
+    return Figure(grown / count / 1024)
 
 
-async def memory_of_tasks(count: int) -> float:
+async def memory_of_tasks(count: int) -> Figure:
     before = _resident()
     async with _tasks(count) as group:
         grown = _resident() - before
         group.cancel_scope.cancel()
-    return grown / count / 1024
+    return Figure(grown / count / 1024)
 
 
 def _resident() -> int:
@@ -107,7 +108,7 @@ def _resident() -> int:
 # --- stopping ------------------------------------------------------------------------------------
 
 
-async def stop_dynamic(count: int) -> float:
+async def stop_dynamic(count: int) -> Figure:
     """Seconds to stop children of ``start_soon``, and to leave the tree."""
     roll = Roll()
     idle = roll.idle
@@ -115,42 +116,42 @@ async def stop_dynamic(count: int) -> float:
         for _ in range(count):
             tree.start_soon(idle)
         await roll.wait_begun(count)
-        began = time.perf_counter()
+        watch = Stopwatch()
         await tree.stop()
-    return time.perf_counter() - began
+    return watch.seconds()
 
 
-async def stop_listed(count: int) -> float:
+async def stop_listed(count: int) -> Figure:
     """Seconds to stop declared children, one at a time in reverse, and to leave the tree."""
     async with _listed(count) as tree:
-        began = time.perf_counter()
+        watch = Stopwatch()
         await tree.stop()
-    return time.perf_counter() - began
+    return watch.seconds()
 
 
-async def stop_tasks(count: int) -> float:
+async def stop_tasks(count: int) -> Figure:
     async with _tasks(count) as group:
-        began = time.perf_counter()
+        watch = Stopwatch()
         group.cancel_scope.cancel()
-    return time.perf_counter() - began
+    return watch.seconds()
 
 
 # --- waking --------------------------------------------------------------------------------------
 
 
-async def wakeups(count: int) -> float:
+async def wakeups(count: int) -> Figure:
     """How often the event loop woke while nothing happened."""
     async with _listed(count) as tree:
         woken = await _woken_while_idle()
         await tree.stop()
-    return woken
+    return Figure(woken)
 
 
-async def wakeups_of_tasks(count: int) -> float:
+async def wakeups_of_tasks(count: int) -> Figure:
     async with _tasks(count) as group:
         woken = await _woken_while_idle()
         group.cancel_scope.cancel()
-    return woken
+    return Figure(woken)
 
 
 async def _woken_while_idle() -> int:

@@ -7,9 +7,7 @@ is reported through a memory channel to the task that starts the next.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Awaitable, Callable
-from statistics import median
 from typing import TypeAlias
 
 import anyio
@@ -24,6 +22,7 @@ from supervisor import (
     Supervisor,
     open_supervisor,
 )
+from tests.benchmarks.stopwatch import Figure, Stopwatch
 
 AT_ONCE = Backoff(first=0, base=0, factor=1)
 PLENTY = Intensity(1_000_000, within=60)
@@ -39,17 +38,17 @@ async def crash() -> None:
 # --- again and again -----------------------------------------------------------------------------
 
 
-async def rate(count: int) -> float:
+async def rate(count: int) -> Figure:
     """Restarts a second, with a subscriber that gets every event."""
     child = Component(crash, backoff=AT_ONCE, quarantine=None)
     async with open_supervisor(Supervisor("tree", [child], intensity=PLENTY)) as tree:
         with tree.events() as events:
             await _read_crashes(events, 1)
-            began = time.perf_counter()
+            watch = Stopwatch()
             await _read_crashes(events, count)
-            took = time.perf_counter() - began
+            took = watch.seconds()
         await tree.stop()
-    return count / took
+    return Figure.rate(count, took)
 
 
 async def _read_crashes(events: Subscription, count: int) -> None:
@@ -61,7 +60,7 @@ async def _read_crashes(events: Subscription, count: int) -> None:
             return
 
 
-async def rate_of_tasks(count: int) -> float:
+async def rate_of_tasks(count: int) -> Figure:
     send, receive = anyio.create_memory_object_stream[Exception](math.inf)
 
     async def life() -> None:
@@ -73,12 +72,12 @@ async def rate_of_tasks(count: int) -> float:
     async with anyio.create_task_group() as group, send, receive:
         group.start_soon(life)
         await receive.receive()
-        began = time.perf_counter()
+        watch = Stopwatch()
         for _ in range(count):
             group.start_soon(life)
             await receive.receive()
-        took = time.perf_counter() - began
-    return count / took
+        took = watch.seconds()
+    return Figure.rate(count, took)
 
 
 # --- the first time ------------------------------------------------------------------------------
@@ -90,30 +89,30 @@ class CrashesOnce:
     def __init__(self) -> None:
         self.go = anyio.Event()
         self.back = anyio.Event()
-        self.crashed_at = 0.0
-        self.back_at = 0.0
+        self._crashed: Stopwatch | None = None
+        self._took = Figure(math.inf)
 
     async def run(self) -> None:
-        if self.crashed_at:
-            self.back_at = time.perf_counter()
+        if self._crashed is not None:
+            self._took = self._crashed.seconds()
             self.back.set()
             await anyio.sleep_forever()
         await self.go.wait()
-        self.crashed_at = time.perf_counter()
+        self._crashed = Stopwatch()
         raise RuntimeError("on cue")
 
-    async def wait_back(self) -> float:
+    async def wait_back(self) -> Figure:
         self.go.set()
         await self.back.wait()
-        return (self.back_at - self.crashed_at) * 1000
+        return self._took.times(1000)
 
 
-async def first(count: int) -> float:
+async def first(count: int) -> Figure:
     """Milliseconds from the crash to the next life: the median of so many fresh trees."""
-    return median([await _first_in_tree() for _ in range(count)])
+    return Figure.median([await _first_in_tree() for _ in range(count)])
 
 
-async def _first_in_tree() -> float:
+async def _first_in_tree() -> Figure:
     child = CrashesOnce()
     spec = Supervisor("tree", [Component(child.run, backoff=AT_ONCE)])
     async with open_supervisor(spec) as tree:
@@ -122,20 +121,20 @@ async def _first_in_tree() -> float:
     return took
 
 
-async def first_of_tasks(count: int) -> float:
-    return median([await _first_in_group() for _ in range(count)])
+async def first_of_tasks(count: int) -> Figure:
+    return Figure.median([await _first_in_group() for _ in range(count)])
 
 
-async def _first_in_group() -> float:
+async def _first_in_group() -> Figure:
     child = CrashesOnce()
     async with anyio.create_task_group() as group:
-        group.start_soon(_restart_once, child.run, group)
+        group.start_soon(restart_for_ever, child.run, group)
         took = await child.wait_back()
         group.cancel_scope.cancel()
     return took
 
 
-async def _restart_once(run: Life, group: anyio.abc.TaskGroup) -> None:
+async def restart_for_ever(run: Life, group: anyio.abc.TaskGroup) -> None:
     send, receive = anyio.create_memory_object_stream[Exception](math.inf)
 
     async def life() -> None:
@@ -145,7 +144,6 @@ async def _restart_once(run: Life, group: anyio.abc.TaskGroup) -> None:
             send.send_nowait(exc)
 
     with send, receive:
-        group.start_soon(life)
-        await receive.receive()
-        group.start_soon(life)
-        await anyio.sleep_forever()
+        while True:
+            group.start_soon(life)
+            await receive.receive()

@@ -7,14 +7,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from tests.benchmarks import idle, imports, restarts
+from tests.benchmarks import crowd, idle, imports, restarts
+from tests.benchmarks.stopwatch import Figure
 
 Backend: TypeAlias = Literal["asyncio", "uvloop", "trio"]
-Side: TypeAlias = Literal["ours", "floor"]
-Case: TypeAlias = Callable[[int], Awaitable[float]]
+Case: TypeAlias = Callable[[int], Awaitable[Figure]]
 
 BACKENDS: Final[tuple[Backend, ...]] = ("asyncio", "uvloop", "trio")
-SIDES: Final[tuple[Side, ...]] = ("ours", "floor")
+SIDES: Final = ("ours", "floor")
+"""What every row has; a peer's name is a side too."""
 
 _COMPARE: Final[dict[str, Callable[[float, float], bool]]] = {
     "<": operator.lt,
@@ -55,9 +56,17 @@ class Row:
     gc: bool = True  # whether the garbage collector is on
     repeat: int = 1  # so many times the rounds that were asked for
     has_backend: bool = True  # whether the backend makes a difference
+    floor_size: int | None = None  # where the floor is the same thing, smaller
+    kib: int = 0  # resident memory to be found for each child, where there are many
 
-    def case(self, side: Side) -> Case:
-        return self.ours if side == "ours" else self.floor
+    def case(self, side: str) -> Case:
+        return {"ours": self.ours, "floor": self.floor}[side]
+
+    def size_of(self, side: str, size: int) -> int:
+        """What to call the side's case with when the row is called with ``size``."""
+        if side == "floor" and self.floor_size is not None:
+            return min(self.floor_size, max(size // 10, 1))
+        return size
 
 
 ALL: Final[tuple[Row, ...]] = (
@@ -91,6 +100,37 @@ ALL: Final[tuple[Row, ...]] = (
         restarts.first,
         restarts.first_of_tasks,
         Bar("<", 0.3, of="ours"),
+    ),
+    Row(
+        "scale_100k_start",
+        "us",
+        100_000,
+        crowd.start,
+        crowd.start,
+        Bar("<=", 1.2),
+        floor_size=10_000,
+        kib=12,
+    ),
+    Row(
+        "scale_100k_start_tasks",
+        "us",
+        100_000,
+        crowd.start_tasks,
+        crowd.start_tasks,
+        floor_size=10_000,
+        kib=12,
+    ),
+    Row(
+        "crash_100k", "us", 100_000, crowd.crash, crowd.crash, Bar("<=", 1.5), floor_size=10, kib=12
+    ),
+    Row(
+        "crash_100k_tasks",
+        "us",
+        100_000,
+        crowd.crash_tasks,
+        crowd.crash_tasks,
+        floor_size=10,
+        kib=12,
     ),
     Row("idle_wakeups", "", 10_000, idle.wakeups, idle.wakeups_of_tasks, Bar("<=", 0, of="ours")),
     Row(

@@ -9,16 +9,24 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from tests.benchmarks.runner import ROOT, Result
+from tests.benchmarks.stopwatch import Figure
 
-HEAD = ("row", "backend", "ours", "floor", "ratio", "bar", "met")
+HEAD = ("row", "backend", "ours", "floor", "ratio", "in cpu", "bar", "met")
 LIBRARIES = ("anyio", "trio", "uvloop", "msgspec")
 
 
 def table(results: Sequence[Result]) -> str:
-    """The medians, one line for each row and backend."""
-    lines = [HEAD, *map(_cells, results)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(_line(cells, widths) for cells in lines)
+    """The medians, one line for each row and backend, and beneath them why some are missing."""
+    lines = _lines([HEAD, *map(_cells, results)])
+    for result in results:
+        if reason := result.missing.get("ours"):
+            lines.append(f"{result.row.name} on {result.backend} is skipped: {reason}")
+    return "\n".join(lines)
+
+
+def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [_line(cells, widths) for cells in rows]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -30,21 +38,31 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _cells(result: Result) -> tuple[str, ...]:
-    bar, ratio, unit = result.row.bar, result.ratio, result.row.unit
+    bar, unit = result.row.bar, result.row.unit
+    ratio = None if bar is not None and bar.of == "ours" else result.ratio()
     return (
         result.row.name,
         result.backend,
-        _figure(result.ours, unit),
-        _figure(result.floor, unit),
-        "-" if ratio is None else f"{ratio:.2f}",
+        _figure(result.figure("ours"), unit),
+        _figure(result.figure("floor"), unit),
+        *_ratios(ratio),
         "-" if bar is None else bar.text(result.backend),
         {True: "yes", False: "NO", None: "-"}[result.met],
     )
 
 
-def _figure(value: float, unit: str) -> str:
+def _figure(figure: Figure | None, unit: str) -> str:
+    if figure is None:
+        return "-"
+    value = figure.value
     number = f"{value:,.0f}" if value >= 1000 or value.is_integer() else f"{value:.3g}"
     return f"{number} {unit}".rstrip()
+
+
+def _ratios(ratio: Figure | None) -> tuple[str, str]:
+    if ratio is None:
+        return "-", "-"
+    return f"{ratio.value:.2f}", "-" if ratio.cpu is None else f"{ratio.cpu:.2f}"
 
 
 def as_json(results: Sequence[Result]) -> dict[str, object]:
@@ -57,16 +75,29 @@ def as_json(results: Sequence[Result]) -> dict[str, object]:
 
 def _facts(result: Result) -> dict[str, object]:
     bar = result.row.bar
+    sides = [*result.rounds, *(side for side in result.missing if side not in result.rounds)]
     return {
-        "ours": result.ours,
-        "floor": result.floor,
-        "ratio": result.ratio,
         "unit": result.row.unit,
+        "sides": {side: _side(result, side) for side in sides},
+        "ratio": _plain(result.ratio()),
         "bar": None if bar is None else bar.text(result.backend),
         "bar_of": None if bar is None else bar.of,
         "met": result.met,
-        "rounds": result.rounds,
     }
+
+
+def _side(result: Result, side: str) -> dict[str, object]:
+    """The median, then every round; or why there is none."""
+    if reason := result.missing.get(side):
+        return {"missing": reason}
+    return {
+        "median": _plain(result.figure(side)),
+        "rounds": [_plain(figure) for figure in result.rounds[side]],
+    }
+
+
+def _plain(figure: Figure | None) -> dict[str, float | None] | None:
+    return None if figure is None else {"value": figure.value, "cpu": figure.cpu}
 
 
 def machine() -> dict[str, object]:
