@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -11,8 +13,10 @@ import pytest
 from supervisor import every
 from tests.benchmarks import crowd, idle, runner
 from tests.benchmarks.__main__ import main
+from tests.benchmarks.peers import PEERS, cases
+from tests.benchmarks.peers.cases import CASES, Begin, Life, Running, why_not
 from tests.benchmarks.rows import ALL, SIDES, Bar, Row
-from tests.benchmarks.runner import Result
+from tests.benchmarks.runner import CaseFailed, Result, run
 from tests.benchmarks.stopwatch import Figure, Stopwatch
 
 FEW = 20
@@ -91,7 +95,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     rows = ["first_restart_ms", "import_ms"]
     assert main(["--json", str(file), "--row", *rows, *options]) == 0
     told = json.loads(file.read_text())
-    assert told.keys() == {"asyncio", "trio", "machine", "commit"}
+    assert told.keys() == {"asyncio", "trio", "machine", "commit", "not_measured"}
     assert told["asyncio"].keys() == told["trio"].keys() == set(rows)
     rounds = told["trio"]["import_ms"]["sides"]["floor"]["rounds"]
     assert len(rounds) == 3
@@ -149,3 +153,111 @@ def test_memory_that_the_control_group_allows_counts(
     assert runner.available() > 3000
     (tmp_path / "memory.max").write_text("10000\n")
     assert runner.available() == 3000
+
+
+# --- peers ---------------------------------------------------------------------------------------
+
+
+class Plain:
+    """A peer that is a task group, and waits between two lives for as long as it was told."""
+
+    backends = ("asyncio", "trio")
+    restarts = True
+
+    def __init__(self, delay: float = 0) -> None:
+        self.delay = delay
+
+    def idle(self, begin: Begin, count: int) -> Running:
+        async def wait() -> None:
+            begin()
+            await anyio.sleep_forever()
+
+        return self._entered([wait] * count)
+
+    def crashing(self, life: Life) -> Running:
+        async def restart() -> None:
+            while True:
+                try:
+                    await life()
+                except RuntimeError:
+                    await anyio.sleep(self.delay)
+                else:
+                    await anyio.sleep_forever()
+
+        return self._entered([restart])
+
+    @asynccontextmanager
+    async def _entered(self, lives: list[Life]) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as group:
+            for life in lives:
+                group.start_soon(life)
+            yield
+            group.cancel_scope.cancel()
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize("name", CASES)
+async def test_each_case_works_on_any_peer(name: str) -> None:
+    figure = await CASES[name](Plain(), FEW)
+    assert figure.value >= 0 if name == "idle_memory" else figure.value > 0
+
+
+@pytest.mark.realtime
+async def test_a_peer_that_waits_between_lives_is_seen_to() -> None:
+    assert 20 <= (await CASES["first_restart_ms"](Plain(delay=0.02), 3)).value < 1000
+    rate = await CASES["restart"](Plain(delay=0.02), 5)
+    assert 1 < rate.value <= 50
+    assert rate.cpu is not None
+    assert rate.cpu > rate.value
+
+
+@pytest.mark.realtime
+async def test_restarts_of_a_slow_peer_are_counted_for_a_while_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cases, "LONGEST", 0.3)
+    with anyio.fail_after(20):
+        assert 1 <= (await CASES["restart"](Plain(delay=0.1), 1_000_000)).value <= 10
+        assert (await CASES["first_restart_ms"](Plain(delay=0.1), 1_000_000)).value >= 100
+
+
+@pytest.mark.parametrize("row", ["idle_start", "restart"])
+@pytest.mark.parametrize("peer", PEERS)
+def test_each_peer_that_is_installed_gives_a_figure(peer: str, row: str) -> None:
+    if reason := why_not(PEERS[peer], row, "asyncio"):
+        pytest.skip(reason)
+    chosen = next(each for each in ALL if each.name == row)
+    try:
+        assert run(chosen, peer, "asyncio", 3, patience=60).value > 0
+    except CaseFailed as exc:
+        if not exc.in_a_line.startswith("ModuleNotFoundError"):
+            raise
+        pytest.skip(exc.in_a_line)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("raise ImportError('no such luck')", "ImportError: no such luck"),
+        ("import time; time.sleep(30)", "took more than 4 s"),
+    ],
+)
+def test_a_peer_that_gives_no_figure_is_named_with_the_reason(
+    code: str,
+    reason: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "engin.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(runner, "PATIENCE_WITH_PEERS", 4)
+    file = tmp_path / "figures.json"
+    options = ["--row", "restart", "--backend", "asyncio", "--rounds", "2", "--size", "5"]
+    assert main([*options, "--peers", "engin", "aiotools", "--json", str(file)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert next(line for line in lines if " engin " in line).endswith(reason)
+    assert next(line for line in lines if " aiotools " in line).endswith("restarts nothing")
+    sides = json.loads(file.read_text())["asyncio"]["restart"]["sides"]
+    assert sides["engin"]["missing"].endswith(reason)
+    assert len(sides["ours"]["rounds"]) == 2

@@ -2,5 +2,6 @@
 
 ``idle``, ``restarts``, ``crowd`` and ``imports`` hold the cases, ``stopwatch`` is what they measure with,
 ``rows`` says which two make a row and what its bar is, ``child`` is the process that runs one case
-once, ``runner`` starts those in turn, and ``table`` tells what came out.
+once, ``runner`` starts those in turn, and ``table`` tells what came out. ``peers`` has the cases for
+other libraries.
 """

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from tests.benchmarks.peers import PEERS
 from tests.benchmarks.rows import ALL, BACKENDS
 from tests.benchmarks.runner import CaseFailed, measure
-from tests.benchmarks.table import as_json, table
+from tests.benchmarks.table import as_json, table, table_of_peers
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -22,12 +23,15 @@ def main(args: Sequence[str] | None = None) -> int:
     if absent:
         parser.error(f"{', '.join(absent)} is not installed; choose others with --backend")
     rows = [row for row in ALL if row.name in chosen.row]
+    peers = list(PEERS) if chosen.peers == [] else chosen.peers or []
     try:
-        results = measure(rows, chosen.backend, chosen.rounds, chosen.size, _tell)
+        results = measure(rows, chosen.backend, chosen.rounds, chosen.size, _tell, peers)
     except CaseFailed as exc:
         _tell(f"failed: {exc}")
         return 1
     sys.stdout.write(table(results) + "\n")
+    if peers:
+        sys.stdout.write("\n" + table_of_peers(results) + "\n")
     if chosen.json is not None:
         chosen.json.write_text(json.dumps(as_json(results), indent=2) + "\n", "utf-8")
     return 0
@@ -49,6 +53,13 @@ def _parser() -> argparse.ArgumentParser:
         type=_count,
         metavar="N",
         help="children, restarts or trees, instead of the row's own",
+    )
+    parser.add_argument(
+        "--peers",
+        nargs="*",
+        choices=list(PEERS),
+        metavar="NAME",
+        help=f"measure these peers too, or all: {', '.join(PEERS)}",
     )
     return parser
 

@@ -85,22 +85,22 @@ def _start_all(group: TaskGroup, roll: Roll, count: int) -> None:
 
 async def memory(count: int) -> Figure:
     """KiB a child by which the process has grown, the spec included."""
-    before = _resident()
+    before = resident()
     async with _listed(count) as tree:
-        grown = _resident() - before
+        grown = resident() - before
         await tree.stop()
     return Figure(grown / count / 1024)
 
 
 async def memory_of_tasks(count: int) -> Figure:
-    before = _resident()
+    before = resident()
     async with _tasks(count) as group:
-        grown = _resident() - before
+        grown = resident() - before
         group.cancel_scope.cancel()
     return Figure(grown / count / 1024)
 
 
-def _resident() -> int:
+def resident() -> int:
     resident: int = psutil.Process().memory_info().rss
     return resident
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import operator
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal, TypeAlias
 
 from tests.benchmarks import crowd, idle, imports, restarts
+from tests.benchmarks.peers import PEERS
+from tests.benchmarks.peers.cases import CASES
 from tests.benchmarks.stopwatch import Figure
 
 Backend: TypeAlias = Literal["asyncio", "uvloop", "trio"]
@@ -60,6 +63,8 @@ class Row:
     kib: int = 0  # resident memory to be found for each child, where there are many
 
     def case(self, side: str) -> Case:
+        if side in PEERS:
+            return partial(CASES[self.name], PEERS[side])
         return {"ours": self.ours, "floor": self.floor}[side]
 
     def size_of(self, side: str, size: int) -> int:

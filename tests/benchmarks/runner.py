@@ -12,17 +12,25 @@ from typing import Final
 
 import psutil
 
+from tests.benchmarks.peers import PEERS
+from tests.benchmarks.peers.cases import CASES, why_not
 from tests.benchmarks.rows import SIDES, Backend, Row
 from tests.benchmarks.stopwatch import Figure
 
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE: Final = 300
 """Seconds after which a case of ours has failed."""
+PATIENCE_WITH_PEERS: Final = 60
 CGROUP: Final = Path("/sys/fs/cgroup")
 
 
 class CaseFailed(Exception):
     """A case did not give a figure."""
+
+    @property
+    def in_a_line(self) -> str:
+        """The last line that says something: of a traceback, the exception."""
+        return [line for line in str(self).splitlines() if any(map(str.isalnum, line))][-1].strip()
 
 
 @dataclass(frozen=True)
@@ -71,32 +79,44 @@ def measure(
     rounds: int,
     size: int | None,
     tell: Callable[[str], object],
+    peers: Sequence[str] = (),
 ) -> list[Result]:
     """Measure all rows.
 
     Raises:
-        CaseFailed: the first case that gave no figure.
+        CaseFailed: the first case, other than a peer's, that gave no figure.
     """
     results = []
     for row in rows:
         # Where the backend makes no difference, one measurement stands for all.
         for backend in backends if row.has_backend else backends[:1]:
             tell(f"{row.name} on {backend}")
-            result = _measure(row, backend, rounds * row.repeat, size or row.size)
+            asked = peers if row.name in CASES else ()
+            result = _measure(row, backend, rounds * row.repeat, size or row.size, asked)
             same = (backend,) if row.has_backend else backends
             results += [Result(row, each, result.rounds, result.missing) for each in same]
     return results
 
 
-def _measure(row: Row, backend: Backend, rounds: int, size: int) -> Result:
+def _measure(row: Row, backend: Backend, rounds: int, size: int, peers: Sequence[str]) -> Result:
     if lacking := _lacking(row, size):
-        return Result(row, backend, {}, dict.fromkeys(SIDES, lacking))
-    figures: dict[str, list[Figure]] = {side: [] for side in SIDES}
+        return Result(row, backend, {}, dict.fromkeys((*SIDES, *peers), lacking))
+    reasons = {peer: why_not(PEERS[peer], row.name, backend) for peer in peers}
+    missing = {peer: reason for peer, reason in reasons.items() if reason}
+    figures: dict[str, list[Figure]] = {side: [] for side in (*SIDES, *peers)}
     for number in range(rounds):
         # Whoever goes second finds the machine as the first one left it.
-        for side in SIDES if number % 2 else reversed(SIDES):
-            figures[side].append(run(row, side, backend, row.size_of(side, size), PATIENCE))
-    return Result(row, backend, figures)
+        for side in tuple(figures) if number % 2 else reversed(tuple(figures)):
+            if side in missing:
+                continue
+            patience = PATIENCE_WITH_PEERS if side in PEERS else PATIENCE
+            try:
+                figures[side].append(run(row, side, backend, row.size_of(side, size), patience))
+            except CaseFailed as exc:
+                if side not in PEERS:
+                    raise
+                missing[side] = exc.in_a_line
+    return Result(row, backend, figures, missing)
 
 
 def run(row: Row, side: str, backend: Backend, size: int, patience: float) -> Figure:
@@ -115,7 +135,8 @@ def run(row: Row, side: str, backend: Backend, size: int, patience: float) -> Fi
         raise CaseFailed(f"{' '.join(args)} took more than {patience} s") from None
     if done.returncode:
         raise CaseFailed(f"{' '.join(args)} exited with {done.returncode}\n{done.stderr}")
-    return Figure(**json.loads(done.stdout))
+    # A peer may have printed something too.
+    return Figure(**json.loads(done.stdout.splitlines()[-1]))
 
 
 # --- room ----------------------------------------------------------------------------------------

@@ -8,30 +8,57 @@ import subprocess
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
+from tests.benchmarks.peers import APART, PEERS
 from tests.benchmarks.runner import ROOT, Result
 from tests.benchmarks.stopwatch import Figure
 
 HEAD = ("row", "backend", "ours", "floor", "ratio", "in cpu", "bar", "met")
+HEAD_OF_PEERS = ("row", "backend", "peer", "figure", "to floor", "in cpu", "to ours", "in cpu", "")
 LIBRARIES = ("anyio", "trio", "uvloop", "msgspec")
 
 
 def table(results: Sequence[Result]) -> str:
     """The medians, one line for each row and backend, and beneath them why some are missing."""
-    lines = _lines([HEAD, *map(_cells, results)])
+    lines = _lines([HEAD, *map(_cells, results)], names=2)
     for result in results:
         if reason := result.missing.get("ours"):
             lines.append(f"{result.row.name} on {result.backend} is skipped: {reason}")
     return "\n".join(lines)
 
 
-def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
+def table_of_peers(results: Sequence[Result]) -> str:
+    """What each peer makes of the rows, or why there is no figure of it."""
+    rows = [_cells_of_peer(result, peer) for result in results for peer in _peers(result)]
+    lines = _lines([HEAD_OF_PEERS, *rows], names=3)
+    lines += [f"{peer} is not measured: {reason}" for peer, reason in APART.items()]
+    return "\n".join(lines)
+
+
+def _peers(result: Result) -> list[str]:
+    return [peer for peer in PEERS if peer in result.rounds or peer in result.missing]
+
+
+def _cells_of_peer(result: Result, peer: str) -> tuple[str, ...]:
+    return (
+        result.row.name,
+        result.backend,
+        peer,
+        _figure(result.figure(peer), result.row.unit),
+        *_ratios(result.ratio(peer)),
+        *_ratios(result.ratio(peer, "ours")),
+        result.missing.get(peer, ""),
+    )
+
+
+def _lines(rows: Sequence[Sequence[str]], names: int) -> list[str]:
+    """In columns, of which the first ones are names and the others figures."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [_line(cells, widths) for cells in rows]
+    return [_line(cells, widths, names) for cells in rows]
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+def _line(cells: Sequence[str], widths: Sequence[int], names: int) -> str:
     words = [
-        cell.ljust(width) if i < 2 else cell.rjust(width)
+        cell.ljust(width) if i < names or i == len(HEAD_OF_PEERS) - 1 else cell.rjust(width)
         for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
     ]
     return "  ".join(words).rstrip()
@@ -70,7 +97,7 @@ def as_json(results: Sequence[Result]) -> dict[str, object]:
     by_backend: dict[str, dict[str, object]] = {}
     for result in results:
         by_backend.setdefault(result.backend, {})[result.row.name] = _facts(result)
-    return {**by_backend, "machine": machine(), "commit": commit()}
+    return {**by_backend, "machine": machine(), "commit": commit(), "not_measured": APART}
 
 
 def _facts(result: Result) -> dict[str, object]:
@@ -106,7 +133,7 @@ def machine() -> dict[str, object]:
         "cpus": os.cpu_count(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        **{library: _version(library) for library in LIBRARIES},
+        **{library: _version(library) for library in (*LIBRARIES, *PEERS)},
     }
 
 
