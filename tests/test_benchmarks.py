@@ -18,6 +18,7 @@ from tests.benchmarks.peers.cases import CASES, Begin, Life, Running, why_not
 from tests.benchmarks.rows import ALL, SIDES, Bar, Row
 from tests.benchmarks.runner import CaseFailed, Result, run
 from tests.benchmarks.stopwatch import Figure, Stopwatch
+from tests.benchmarks.where import COLLECTOR, UNSEEN, UNTIMED, Cost, correct
 
 FEW = 20
 
@@ -261,3 +262,61 @@ def test_a_peer_that_gives_no_figure_is_named_with_the_reason(
     sides = json.loads(file.read_text())["asyncio"]["restart"]["sides"]
     assert sides["engin"]["missing"].endswith(reason)
     assert len(sides["ours"]["rounds"]) == 2
+
+
+# --- where the time goes -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("row", ["restart", "crash_100k"])
+def test_a_profile_adds_up_and_tells_ours_from_what_is_beneath(
+    row: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "profile.json"
+    options = ["--profile", row, "--size", "200", "--json", str(file)]
+    assert main([*options, "--backend", "asyncio"]) == 0
+    told = json.loads(file.read_text())["profiles"]
+    assert [(each["row"], each["backend"]) for each in told] == [(row, "asyncio")]
+    sides = told[0]["sides"]
+    groups = {side: {each["group"] for each in sides[side]} for side in SIDES}
+    assert {"supervisor._core", "supervisor._runtime", "anyio", "event loop"} <= groups["ours"]
+    assert {UNSEEN, COLLECTOR} <= groups["ours"]
+    # The floor of the second row is ours among fewer children.
+    assert ("supervisor._core" in groups["floor"]) == (row == "crash_100k")
+    exited = next(each for each in sides["ours"] if each["function"] == "verdict.exited")
+    assert 0.9 <= exited["calls"] <= 1.1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[:3] == [row, "on", "asyncio"]
+    assert float(lines[1].split()[3]) == pytest.approx(
+        sum(each["us"] for each in sides["ours"]), abs=0.01
+    )
+
+
+def test_what_profiling_costs_is_taken_off_by_calls_and_the_rest_is_as_long_as_without() -> None:
+    profiled = {
+        "cpu": 3.0,
+        "wall": 3.0,
+        "functions": [
+            # file, name, calls, calls made, seconds of its own
+            ["/x/supervisor/_core/order.py", "settle", 100, 300, 1.4],
+            ["/x/site-packages/anyio/_core/_tasks.py", "TaskHandle.<locals>.end", 300, 0, 1.1],
+        ],
+    }
+    costs = correct(profiled, working=2.0, units=100)
+    # 400 calls have cost a second: half of it falls on those who are called, half on the callers.
+    settle, end, unseen = 1.4 - 0.5, 1.1 - 0.375, 0.5
+    scale = 2.0 / (settle + end + unseen)
+    assert costs == {
+        ("supervisor._core", "order.settle"): Cost(pytest.approx(settle * scale * 1e4), 1),
+        ("anyio", "_tasks.TaskHandle.end"): Cost(pytest.approx(end * scale * 1e4), 3),
+        (UNSEEN, ""): Cost(pytest.approx(unseen * scale * 1e4), 0),
+    }
+
+
+@pytest.mark.parametrize("name", UNTIMED)
+def test_a_row_that_times_nothing_cannot_be_profiled(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert name in {row.name for row in ALL}
+    with pytest.raises(SystemExit):
+        main(["--profile", name])
+    assert "--profile: invalid choice" in capsys.readouterr().err

@@ -12,7 +12,8 @@ from pathlib import Path
 from tests.benchmarks.peers import PEERS
 from tests.benchmarks.rows import ALL, BACKENDS
 from tests.benchmarks.runner import CaseFailed, measure
-from tests.benchmarks.table import as_json, table, table_of_peers
+from tests.benchmarks.table import as_json, commit, machine, table, table_of_peers
+from tests.benchmarks.where import UNTIMED, profile, profile_as_json, table_of_profile
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -22,19 +23,35 @@ def main(args: Sequence[str] | None = None) -> int:
     absent = [name for name in chosen.backend if name != "asyncio" and find_spec(name) is None]
     if absent:
         parser.error(f"{', '.join(absent)} is not installed; choose others with --backend")
-    rows = [row for row in ALL if row.name in chosen.row]
-    peers = list(PEERS) if chosen.peers == [] else chosen.peers or []
     try:
-        results = measure(rows, chosen.backend, chosen.rounds, chosen.size, _tell, peers)
+        told = _profile(chosen) if chosen.profile else _measure(chosen)
     except CaseFailed as exc:
         _tell(f"failed: {exc}")
         return 1
+    if chosen.json is not None:
+        chosen.json.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
+    return 0
+
+
+def _measure(chosen: argparse.Namespace) -> object:
+    rows = [row for row in ALL if row.name in chosen.row]
+    peers = list(PEERS) if chosen.peers == [] else chosen.peers or []
+    results = measure(rows, chosen.backend, chosen.rounds, chosen.size, _tell, peers)
     sys.stdout.write(table(results) + "\n")
     if peers:
         sys.stdout.write("\n" + table_of_peers(results) + "\n")
-    if chosen.json is not None:
-        chosen.json.write_text(json.dumps(as_json(results), indent=2) + "\n", "utf-8")
-    return 0
+    return as_json(results)
+
+
+def _profile(chosen: argparse.Namespace) -> object:
+    row = next(row for row in ALL if row.name == chosen.profile)
+    told = []
+    for backend in chosen.backend:
+        _tell(f"{row.name} on {backend}")
+        costs = profile(row, backend, chosen.size or row.size)
+        sys.stdout.write(table_of_profile(row, backend, costs) + "\n\n")
+        told.append(profile_as_json(row, backend, costs))
+    return {"profiles": told, "machine": machine(), "commit": commit()}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,6 +77,12 @@ def _parser() -> argparse.ArgumentParser:
         choices=list(PEERS),
         metavar="NAME",
         help=f"measure these peers too, or all: {', '.join(PEERS)}",
+    )
+    parser.add_argument(
+        "--profile",
+        choices=[name for name in names if name not in UNTIMED],
+        metavar="ROW",
+        help="tell where the time of this row goes, instead of measuring",
     )
     return parser
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import ClassVar, Protocol
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,27 @@ class Figure:
         return Figure(self.value * factor, None if self.cpu is None else self.cpu * factor)
 
 
+class Observer(Protocol):
+    """Looks at what happens while a stopwatch runs."""
+
+    def begin(self) -> None: ...
+    def end(self) -> None: ...
+
+
 class Stopwatch:
-    """Runs from the moment at which it is made."""
+    """Runs from the moment at which it is made, until it is read."""
+
+    observer: ClassVar[Observer | None] = None
 
     def __init__(self) -> None:
+        if self.observer is not None:
+            self.observer.begin()
         self._cpu = time.process_time()
         self._wall = time.perf_counter()
 
     def seconds(self) -> Figure:
         wall = time.perf_counter() - self._wall
-        return Figure(wall, time.process_time() - self._cpu)
+        cpu = time.process_time() - self._cpu
+        if self.observer is not None:
+            self.observer.end()
+        return Figure(wall, cpu)
