@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import anyio
-import anyio.lowlevel
 
 Handle: TypeAlias = anyio.TaskHandle[None]
 
@@ -50,12 +49,16 @@ def native_cancellation() -> Callable[[], bool]:
 
 
 def _asyncio_scopes() -> Scopes:
-    from asyncio import current_task
+    from asyncio import current_task, wait
 
     states: Any = getattr(sys.modules["anyio._backends._asyncio"], "_task_states", {})
 
     def left_open(handle: Handle) -> bool:
         return bool(getattr(handle._cancel_scope, "_child_scopes", False))
+
+    def tasks_in(scope: Any) -> set[Any]:
+        # A task that is in a scope of its own is counted to that one only.
+        return set(scope._tasks).union(*map(tasks_in, scope._child_scopes))
 
     async def close(handle: Handle) -> int:
         task, left = current_task(), []
@@ -65,9 +68,9 @@ def _asyncio_scopes() -> Scopes:
             scope.__exit__(None, None, None)
             left.append(scope)
         for scope in left:
-            while scope._tasks:
+            while tasks := tasks_in(scope):
                 with anyio.CancelScope(shield=True):
-                    await anyio.lowlevel.checkpoint()
+                    await wait(tasks)
         return len(left)
 
     return Scopes(left_open, close)

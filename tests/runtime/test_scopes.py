@@ -8,9 +8,17 @@ from typing import Any
 
 import anyio
 import pytest
-from anyio import sleep, sleep_forever
+from anyio import current_time, sleep, sleep_forever
 
-from supervisor import Backoff, Component, Crashed, ScopesLeftOpen, Supervisor, open_supervisor
+from supervisor import (
+    Backoff,
+    Component,
+    Crashed,
+    ScopesLeftOpen,
+    Supervisor,
+    current_child,
+    open_supervisor,
+)
 from supervisor.testing import Hanging
 
 # A generator that was abandoned inside a group complains when it is collected, in a task of its own.
@@ -108,3 +116,39 @@ async def test_the_tasks_of_a_group_left_open_end_before_the_next_life_begins() 
         await sleep(1.5)
         await tree.stop()
     assert lives == ["life", "helper", "end of helper"] * 2
+
+
+@pytest.mark.parametrize("shield", [False, True])
+async def test_tasks_of_a_group_left_open_that_are_in_scopes_of_their_own_are_waited_for(
+    shield: bool,
+) -> None:
+    """Law 2; asyncio counts such a task to its own scope only."""
+    ended: list[float] = []
+
+    async def helper() -> None:
+        try:
+            with anyio.CancelScope():
+                await sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=shield):
+                try:
+                    await sleep(2)
+                finally:
+                    ended.append(current_time())
+
+    async def leaves() -> None:
+        if current_child().life == 1:
+            group = anyio.create_task_group()
+            await group.__aenter__()
+            kept.append(group)
+            group.start_soon(helper)
+            await sleep(1)
+        else:
+            assert ended
+            await sleep_forever()
+
+    async with open_supervisor(Supervisor("root", [Component(leaves, name="a")])) as tree:
+        told = tree.events(Crashed)
+        assert (await anext(told)).at == ended[0] == (3.0 if shield else 1.0)
+        await sleep(5)
+        assert tree["a"].life == 2
