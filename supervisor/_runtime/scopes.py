@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeAlias
 
 import anyio
@@ -49,7 +50,7 @@ def native_cancellation() -> Callable[[], bool]:
 
 
 def _asyncio_scopes() -> Scopes:
-    from asyncio import current_task, wait
+    from asyncio import CancelledError, current_task, wait
 
     states: Any = getattr(sys.modules["anyio._backends._asyncio"], "_task_states", {})
 
@@ -69,7 +70,8 @@ def _asyncio_scopes() -> Scopes:
             left.append(scope)
         for scope in left:
             while tasks := tasks_in(scope):
-                with anyio.CancelScope(shield=True):
+                # The life is over; who cancels its task only now must not keep that from being told.
+                with suppress(CancelledError), anyio.CancelScope(shield=True):
                     await wait(tasks)
         return len(left)
 

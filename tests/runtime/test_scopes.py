@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator
 from typing import Any
@@ -19,7 +20,7 @@ from supervisor import (
     current_child,
     open_supervisor,
 )
-from supervisor.testing import Hanging
+from supervisor.testing import Hanging, SlowStopping
 
 # A generator that was abandoned inside a group complains when it is collected, in a task of its own.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -150,5 +151,33 @@ async def test_tasks_of_a_group_left_open_that_are_in_scopes_of_their_own_are_wa
     async with open_supervisor(Supervisor("root", [Component(leaves, name="a")])) as tree:
         told = tree.events(Crashed)
         assert (await anext(told)).at == ended[0] == (3.0 if shield else 1.0)
+        await sleep(5)
+        assert tree["a"].life == 2
+
+
+async def test_a_life_that_is_cancelled_while_its_scopes_are_closed_ends_all_the_same(
+    anyio_backend_name: str,
+) -> None:
+    """Natively, as asyncio cancels tasks one by one: a life must not end without being told of."""
+    if anyio_backend_name != "asyncio":
+        pytest.skip("asyncio only")
+    slow, tasks = SlowStopping(2), []
+
+    async def leaves() -> None:
+        tasks.append(asyncio.current_task())
+        if current_child().life > 1:
+            await sleep_forever()
+        group = anyio.create_task_group()
+        await group.__aenter__()
+        kept.append(group)
+        group.start_soon(slow)
+        await sleep(1)
+
+    async with open_supervisor(Supervisor("root", [Component(leaves, name="a")])) as tree:
+        told = tree.events(Crashed)
+        await sleep(2)
+        tasks[0].cancel()
+        crash = await anext(told)
+        assert (crash.at, type(crash.error)) == (3.0, ScopesLeftOpen)
         await sleep(5)
         assert tree["a"].life == 2
