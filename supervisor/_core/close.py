@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from supervisor._core.effects import Notify, Rush
+from supervisor._core.effects import Notify, Rush, Still
 from supervisor._core.order import ask, cancel, everyone, stop_in_order
 from supervisor._errors import Stuck, TreeFailed, UnexpectedReturn
 from supervisor._happenings import Escalated, Rule, StopBegun, Verdict
@@ -22,18 +22,27 @@ are cancelled together, so that those who were waiting for their turn behind a s
 
 def begin_close(node: Node, reason: str, within: float) -> None:
     """Begin to stop all children in order, everything within so many seconds."""
-    node.closing = True
+    mark = len(node.effects)
+    start_no_more(node)
+    node.in_line = False
+    bound(node, node.now + within)
+    node.effects.insert(mark, StopBegun(node.now, node.path, reason, node.by))
+
+
+def start_no_more(node: Node) -> None:
+    """Queue all children to be stopped in order, and start none from now on, at any depth."""
+    node.closing = node.in_line = True
     node.booting = False
     node.group = None
     node.queue.clear()
     node.timers.clear()
-    bound(node, node.now + within)
-    node.effects.append(StopBegun(node.now, node.path, reason, node.by))
     for child in everyone(node):
         child.timer = math.inf
         child.queued = False
         if child.watched or child.fallback or not child.alive:
             node.touch(child)
+        if child.inner is not None:
+            node.effects.append(Still(child))
     stop_in_order(node, everyone(node))
 
 

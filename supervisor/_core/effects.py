@@ -88,6 +88,10 @@ class DeleteChild(Struct, frozen=True):
     child: ChildState
 
 
+class StartNoMore(Struct, frozen=True):
+    """A supervisor further up stops: nothing is started any more, until it is our turn to stop."""
+
+
 class ShutDown(Struct, frozen=True):
     """Stop all children in order, everything by the time ``by``."""
 
@@ -117,6 +121,7 @@ Input: TypeAlias = (
     | RestartChild
     | ReleaseChild
     | DeleteChild
+    | StartNoMore
     | ShutDown
     | Hurry
 )
@@ -133,6 +138,12 @@ class Notify(Struct, frozen=True, gc=False):
 
     child: ChildState
     by: float
+
+
+class Still(Struct, frozen=True, gc=False):
+    """Have nothing more started below a child that is a supervisor; its turn to stop will come."""
+
+    child: ChildState
 
 
 class Rush(Struct, frozen=True, gc=False):
@@ -186,6 +197,7 @@ Effect: TypeAlias = (
     Event
     | Run
     | Notify
+    | Still
     | Rush
     | Cancel
     | TellStuck

@@ -66,6 +66,7 @@ class Node:
         self.boot_unseen = False  # the boot has not been held up yet, nor its children looked at
         self.began = 0.0
         self.closing = False
+        self.in_line = False  # closing, but it has yet to be its turn to stop
         self.by = math.inf
         self.last_call = math.inf
         self.outcome = Outcome("cancelled")  # of the supervisor itself, once it is closing

@@ -68,7 +68,7 @@ def settle(node: Node) -> None:
     looked_at.clear()
     if node.moved:
         _tell_moved(node)
-    if node.closing and not node.finished:
+    if node.closing and not (node.in_line or node.finished):
         _tell_end(node)
 
 
@@ -430,7 +430,7 @@ def stop_in_order(node: Node, children: Iterable[ChildState]) -> None:
 
 
 def _next_stops(node: Node) -> bool:
-    if node.stopping:
+    if node.stopping or node.in_line:
         return False
     for child in node.stops.pop():
         child.stop_turn = True

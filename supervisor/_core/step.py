@@ -7,7 +7,7 @@ from typing import Any
 
 from supervisor._core import command
 from supervisor._core.child import ChildState
-from supervisor._core.close import begin_close, bound, call_last
+from supervisor._core.close import begin_close, bound, call_last, start_no_more
 from supervisor._core.effects import (
     AddChild,
     BeganToEnd,
@@ -25,6 +25,7 @@ from supervisor._core.effects import (
     RestartChild,
     ShutDown,
     StartChild,
+    StartNoMore,
     StopChild,
     TellStuck,
     TimePassed,
@@ -142,7 +143,7 @@ def _add(node: Node, input: AddChild) -> None:
 
 
 def _hurry(node: Node, input: Hurry) -> None:
-    if not node.closing:
+    if not node.closing or node.in_line:
         begin_close(node, input.reason, input.by - node.now)
     bound(node, input.by)
     call_last(node)
@@ -153,8 +154,13 @@ def _bind(node: Node, input: Bind) -> None:
     node.touch(input.child)
 
 
+def _start_no_more(node: Node, input: StartNoMore) -> None:
+    if not node.closing:
+        start_no_more(node)
+
+
 def _shut_down(node: Node, input: ShutDown) -> None:
-    if node.closing:
+    if node.closing and not node.in_line:
         bound(node, input.by)
     else:
         begin_close(node, input.reason, input.by - node.now)
@@ -179,6 +185,7 @@ _HANDLERS: dict[type, Callable[[Node, Any], None]] = {
     RestartChild: _command(command.restart),
     ReleaseChild: _command(command.release),
     DeleteChild: _command(command.delete),
+    StartNoMore: _start_no_more,
     ShutDown: _shut_down,
     Hurry: _hurry,
 }

@@ -39,6 +39,8 @@ from supervisor._core.effects import (
     Run,
     Rush,
     ShutDown,
+    StartNoMore,
+    Still,
     StuckRemain,
     TellStuck,
     TimePassed,
@@ -311,6 +313,11 @@ class Runtime:
         else:
             child.runtime._notify()
 
+    def _still(self, at: LiveNode, effect: Still) -> None:
+        # Before whatever else it is to hear, which may be that something is to start.
+        if effect.child.inner is not None:
+            self._inbox.appendleft((effect.child.runtime, StartNoMore()))
+
     def _rush(self, at: LiveNode, effect: Rush) -> None:
         if effect.child.inner is not None:
             self.feed(effect.child.runtime, Hurry(effect.by, f"{at.node.path} stops it at once"))
@@ -444,6 +451,7 @@ class Runtime:
 _PERFORM: dict[type, Callable[[Runtime, LiveNode, Any], None]] = {
     Run: Runtime._run,
     Notify: Runtime._notify,
+    Still: Runtime._still,
     Rush: Runtime._rush,
     Cancel: Runtime._cancel,
     TellStuck: Runtime._tell_stuck,

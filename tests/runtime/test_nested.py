@@ -11,6 +11,7 @@ from anyio import current_time, sleep
 from supervisor import (
     Backoff,
     Booted,
+    Closing,
     Component,
     Crashed,
     Ended,
@@ -18,6 +19,7 @@ from supervisor import (
     Quarantine,
     Started,
     Stop,
+    StopBegun,
     Stopped,
     StopTimedOut,
     Supervisor,
@@ -286,3 +288,60 @@ async def test_a_supervisor_that_gives_up_serves_nobody_while_its_children_stop(
         await other.wait_ready()
         assert (await user.wait_began(2)).began == 4
         await tree.stop()
+
+
+async def test_nothing_is_started_below_a_supervisor_that_waits_for_its_turn_to_stop(
+    told: Any,
+) -> None:
+    """Law 3: from the moment the stop of the tree was asked for, not of its own supervisor."""
+    crashing, member, late = Cued(), Hanging(), Crashing(1)
+    innermost = Supervisor("innermost", [Component(crashing, name="crashing", backoff=QUICK)])
+    spec = Supervisor(
+        "root",
+        [
+            Supervisor(
+                "group",
+                [innermost, Component(member, name="member", backoff=QUICK)],
+                strategy="one_for_all",
+            ),
+            # Its backoff is over while it waits.
+            Supervisor("other", [Component(late, backoff=Backoff(first=2, jitter="none"))]),
+            Supervisor("empty"),
+            Component(SlowStopping(3), name="z"),
+        ],
+    )
+    async with anyio.create_task_group() as tg, open_supervisor(spec) as tree:
+        await sleep(1)
+        before = len(told.of(Started))
+        tg.start_soon(tree.stop)
+        await sleep(0.5)
+        crashing.crash()
+        await sleep(1)
+        with pytest.raises(Closing):
+            tree.start_soon(Hanging(), under="empty")
+        with pytest.raises(Closing):
+            await tree["group/member"].restart()
+        assert member.alive
+        await tree.wait_stopped()
+    assert len(told.of(Started)) == before
+    (crash,) = told.of(Crashed, "root/group/innermost/crashing")
+    assert crash.verdict.rule == "was to stop"
+    assert told.names(StopBegun) == ["root", "empty", "other", "group", "innermost"]
+    assert told.names(Stopped) == ["z", "empty", "other", "member", "innermost", "group"]
+
+
+async def test_a_supervisor_that_waits_for_its_turn_ends_by_the_total_deadline(told: Any) -> None:
+    stubborn = SlowStopping(6)
+    spec = Supervisor(
+        "root",
+        [
+            Supervisor("inner", [Component(Hanging(), name="a")]),
+            Component(stubborn, name="z", stop=Stop(deadline=10)),
+        ],
+    )
+    async with open_supervisor(spec, stop_within=4) as tree:
+        await sleep(1)
+        await tree.stop()
+    (inner,) = told.of(Stopped, "root/inner")
+    assert inner.at == 1 + 4 - 0.4
+    assert told.names(Stopped) == ["a", "inner", "z"]
