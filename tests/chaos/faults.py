@@ -59,7 +59,7 @@ class Stuffed(Exception):
     """An error that carries much, and would show if it were kept."""
 
     def __init__(self, text: str) -> None:
-        self.load = bytes(200_000)
+        self.load = bytes(20_000)
         super().__init__(text * 50)
 
 
