@@ -18,6 +18,7 @@ from supervisor._core.effects import (
 )
 from supervisor._errors import Closing, Decline, NotFound, Refused, Stuck
 from supervisor._runtime.runtime import LiveNode, Runtime
+from supervisor._spec.tree import Spec
 from supervisor._words import Hold, Outcome, State
 
 if TYPE_CHECKING:
@@ -58,6 +59,12 @@ class Child:
             except NotFound:
                 pass
         return self._node, self._last
+
+    @property
+    def spec(self) -> Spec:
+        """Its declaration, with the defaults of what it leaves out."""
+        spec: Spec = self._at()[1].spec
+        return spec
 
     @property
     def state(self) -> State:
