@@ -21,7 +21,7 @@ from supervisor._runtime.runtime import LiveNode, Runtime
 from supervisor._spec.edges import edges_for, expand, outer_needs
 from supervisor._spec.policy import Backoff, Quarantine, Stop
 from supervisor._spec.tree import Component, Resource, Spec, callable_name
-from supervisor._spec.validate import check_child
+from supervisor._spec.validate import KINDS, check_child
 from supervisor._views import Explanation, TreeView
 from supervisor._words import Binding, Condition, Priority, RestartType, Status
 
@@ -136,6 +136,9 @@ class Tree:
         at = self._supervisor(under)
         while self._runtime.busy:
             await checkpoint()
+        given: Any = spec
+        if not isinstance(given, KINDS) or not isinstance(given.name, str):
+            raise TreeInvalid(check_child(spec, at.node.path, {}))
         if spec.copies != 1:
             raise TreeInvalid([Problem(spec.name, "has copies", "add() it once for each")])
         refuse(at.node, spec.name)

@@ -19,6 +19,7 @@ from supervisor import (
     Supervisor,
     Tree,
     TreeFailed,
+    TreeInvalid,
     open_supervisor,
 )
 from supervisor.testing import Boom, Cued, Declining, Gated, Hanging, Returning, settle
@@ -323,3 +324,11 @@ async def test_a_failed_boot_is_told_with_its_chain_of_causes() -> None:
     assert places == sorted(places)
     assert "root/store/db, life 1: its first start failed" in text
     assert "in connecting" in text
+
+
+@pytest.mark.parametrize("given", [None, 3, Hanging(), [Component(Hanging())], Component])
+async def test_adding_what_is_no_declaration_is_refused_in_words(given: Any) -> None:
+    async with open_supervisor() as tree:
+        with pytest.raises(TreeInvalid, match="write a Component, a Resource or a Supervisor"):
+            await tree.add(given)
+        assert counts(tree) == {}
