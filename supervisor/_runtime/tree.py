@@ -174,6 +174,11 @@ class Tree:
     ) -> Child:
         at = self._supervisor(under)
         base = base or callable_name(fn)
+        if wrong := [option for option in ("significant", "copies") if option in options]:
+            path = f"{at.node.path}/{base}"
+            raise TreeInvalid(
+                [Problem(f"{path}.{o}", "is for listed children", "add() a child") for o in wrong]
+            )
         options.setdefault("restart", "transient")
         spec = Component(fn, args=args, name=base, **options)
         name = at.node.free_name(base)

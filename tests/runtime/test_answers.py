@@ -332,3 +332,16 @@ async def test_adding_what_is_no_declaration_is_refused_in_words(given: Any) -> 
         with pytest.raises(TreeInvalid, match="write a Component, a Resource or a Supervisor"):
             await tree.add(given)
         assert counts(tree) == {}
+
+
+@pytest.mark.parametrize("option", [{"significant": True}, {"copies": 3}, {"health": len}])
+async def test_what_only_a_listed_child_can_be_is_refused_of_a_dynamic_one(option: Any) -> None:
+    spec = Supervisor("root", [], auto_shutdown="any_significant")
+    hanging = Hanging()
+    async with open_supervisor(spec) as tree:
+        with pytest.raises(TreeInvalid, match=next(iter(option))):
+            tree.start_soon(hanging, **option)
+        with pytest.raises(TreeInvalid, match=next(iter(option))):
+            await tree.start(hanging, **option)
+        assert counts(tree) == {}
+    assert not hanging.lives
