@@ -57,6 +57,7 @@ class open_supervisor(AbstractAsyncContextManager[Tree]):  # noqa: N801 - used a
     Raises:
         TreeInvalid: the declaration is wrong; nothing was started.
         TreeFailed: on leaving, or on entering a strict boot: the tree could not be kept up.
+        RuntimeError: on entering: it is open already.
     """
 
     def __init__(
@@ -78,13 +79,19 @@ class open_supervisor(AbstractAsyncContextManager[Tree]):  # noqa: N801 - used a
         self._spec = tree
         self._stop_within = stop_within
         self._on_open: Callable[[Tree], None] | None = None
+        self._open = False
 
     async def __aenter__(self) -> Tree:
+        if self._open:
+            raise RuntimeError(
+                f"{self._spec.name} is open already; open_supervisor() makes another"
+            )
         self._runtime = Runtime(self._spec, self._stop_within)
         self._runtime.bus.sinks.append(log_events(log, wall=wall))
         self._tree = Tree._of(self._runtime)
         self._host = anyio.create_task_group()
         await self._host.__aenter__()
+        self._open = True
         opened(self._tree)
         if self._on_open is not None:
             self._on_open(self._tree)
@@ -135,6 +142,7 @@ class open_supervisor(AbstractAsyncContextManager[Tree]):  # noqa: N801 - used a
                 type(passed) if passed else None, passed, passed.__traceback__ if passed else None
             )
         finally:
+            self._open = False
             closed(self._tree)
         return self._raise_failure(exc, ours=cancelled and bool(swallowed))
 

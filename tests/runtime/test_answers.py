@@ -345,3 +345,15 @@ async def test_what_only_a_listed_child_can_be_is_refused_of_a_dynamic_one(optio
             await tree.start(hanging, **option)
         assert counts(tree) == {}
     assert not hanging.lives
+
+
+async def test_a_tree_is_opened_once_at_a_time() -> None:
+    host = open_supervisor(Supervisor("root", [Component(Hanging(), name="a")]))
+    async with host as tree:
+        with pytest.raises(RuntimeError, match="is open already"):
+            async with host:
+                pytest.fail("the block must not run")
+        assert (tree["a"].state, tree["a"].life) == ("ready", 1)
+    async with host as again:
+        assert again is not tree
+        assert again["a"].life == 1
