@@ -67,4 +67,4 @@ class Stop(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     grace: Seconds = 0.0
-    deadline: Seconds = 5.0
+    deadline: Positive = 5.0  # even the quickest needs a turn of the event loop to end

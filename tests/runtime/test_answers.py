@@ -278,7 +278,7 @@ async def test_waiting_for_the_end_is_no_waiting_for_a_restart() -> None:
 async def test_a_childs_declaration_can_be_read_back_with_its_defaults() -> None:
     given = [
         Component(Hanging(), name="a"),
-        Component(Hanging(), name="b", restart="transient", stop=Stop(grace=2, deadline=0)),
+        Component(Hanging(), name="b", restart="transient", stop=Stop(grace=2, deadline=1)),
         Supervisor("s", [Component(Hanging(), name="c")]),
     ]
     async with open_supervisor(Supervisor("root", given)) as tree:

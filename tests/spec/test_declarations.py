@@ -121,6 +121,8 @@ def test_a_value_that_its_field_does_not_take(field: str, value: object) -> None
         ({"quarantine": Quarantine(within=0)}, "quarantine.within"),
         ({"quarantine": Quarantine(open=math.inf)}, "quarantine.open"),
         ({"stop": Stop(grace=-1)}, "stop.grace"),
+        ({"stop": Stop(deadline=0)}, "stop.deadline"),
+        ({"stop": Stop(deadline=-1)}, "stop.deadline"),
         ({"stop": Stop(deadline=math.nan)}, "stop.deadline"),
     ],
 )
@@ -132,6 +134,7 @@ def test_a_field_of_a_policy(policy: dict[str, Any], path: str) -> None:
     "fields",
     [
         {"stop": Stop(deadline=math.inf)},
+        {"stop": Stop(grace=0, deadline=0.001)},
         {"backoff": Backoff(reset_after=math.inf)},
         {"quarantine": Quarantine(within=math.inf)},
         {"quarantine": None},
