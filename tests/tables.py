@@ -1,0 +1,93 @@
+"""The table of semantics: which test shows what, as the page that people read.
+
+``python -m tests.tables --write`` makes ``docs/otp.md`` from ``semantics_table.toml``;
+``test_tables.py`` holds the page, the table and the tests together.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+TESTS = Path(__file__).parent
+TABLE = TESTS / "semantics_table.toml"
+PAGE = TESTS.parent / "docs" / "otp.md"
+
+HEAD = """\
+<!-- made by `python -m tests.tables --write`; change tests/semantics_table.toml instead -->
+# The table of semantics
+
+What the test suites of other supervision systems ask, case by case, and what ours does: each row in our
+words, with the tests that show it, or with the reason why it does not apply. A row names tests of the
+folder `tests`, and `tests/test_tables.py` fails when one of them is gone. The rules behind the rows are in
+[Semantics](semantics.md).
+"""
+
+
+def suites() -> list[dict[str, Any]]:
+    """The table, as it is written: suites with rows."""
+    return tomllib.loads(TABLE.read_text(encoding="utf-8"))["suite"]
+
+
+def named_in(module: Path) -> Iterator[str]:
+    """The tests that a module defines, by name; ``Class.name`` is told as ``Class::name``."""
+    body = ast.parse(module.read_text(encoding="utf-8")).body
+    yield from _names(body)
+    for node in body:
+        if isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
+            yield from (f"{node.name}::{name}" for name in _names(node.body))
+
+
+def _names(body: list[ast.stmt]) -> Iterator[str]:
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name[:5] == "test_":
+            yield node.name
+
+
+@functools.cache
+def every_test() -> set[str]:
+    """All tests of the suite, as ``core/test_x.py::test_y``."""
+    return {
+        f"{module.relative_to(TESTS).as_posix()}::{name}"
+        for module in TESTS.rglob("test_*.py")
+        for name in named_in(module)
+    }
+
+
+def page() -> str:
+    """The page as it has to be."""
+    lines = [HEAD]
+    found = suites()
+    rows = [row for suite in found for row in suite["row"]]
+    shown = sum("by" in row for row in rows)
+    lines.append(
+        f"Of {len(rows)} rows {shown} are shown by tests; {len(rows) - shown} do not apply.\n"
+    )
+    for suite in found:
+        lines += [f"## {suite['name']}\n", f"{suite['about']}\n"]
+        lines += ["| case | here | shown by |", "|---|---|---|"]
+        lines += map(_line, suite["row"])
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _line(row: dict[str, Any]) -> str:
+    if "by" in row:
+        by = "<br>".join(f"`{test}`" for test in row["by"])
+        return f"| {_cell(row['case'])} | {_cell(row['here'])} | {by} |"
+    return f"| {_cell(row['case'])} | *Does not apply:* {_cell(row['not'])} | |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--write"]:
+        sys.exit("usage: python -m tests.tables --write")
+    PAGE.write_text(page(), encoding="utf-8")
