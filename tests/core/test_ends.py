@@ -41,6 +41,7 @@ def test_a_crash_ends_it_only_for_a_temporary_child(restart: str, closes: bool) 
     drive.crash("a")
 
     assert drive.node.closing == closes
+    assert drive.ran == (["a", "b"] if closes else ["a", "b", "a"])
 
 
 def test_a_missed_deadline_of_a_temporary_significant_child_is_its_end() -> None:

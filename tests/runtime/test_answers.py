@@ -286,6 +286,7 @@ async def test_a_childs_declaration_can_be_read_back_with_its_defaults() -> None
         assert tree["a"].spec.restart == "permanent"
         assert tree["a"].spec.stop == Stop(grace=0, deadline=5)
         assert tree["s"].spec.stop.deadline == float("inf")
+        assert tree["s"].spec.strategy == "one_for_one"
         assert tree["s/c"].spec == given[2].children[0]
         await tree["b"].stop()
         assert tree["b"].spec is given[1]
