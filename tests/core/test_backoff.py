@@ -163,3 +163,24 @@ def test_when_everybody_is_ready_there_is_no_deadline() -> None:
 
 def test_no_delay_stays_none_however_long_the_series() -> None:
     assert backoff.grown(0, 2, 5000, 30) == 0
+
+
+def test_a_long_start_that_fails_is_no_healthy_stretch() -> None:
+    policy = Backoff(first=1, base=4, cap=60, jitter="none", reset_after=10)
+    drive = Drive(slow("a", backoff=policy))
+    for delay in (1, 4, 8):
+        drive.advance(100)
+
+        drive.crash("a")
+
+        assert drive.events(Crashed)[-1].verdict.delay == delay
+        drive.advance(delay)
+
+
+def test_crash_loops_under_a_long_heartbeat_leave_no_timers() -> None:
+    drive = Drive(child("a", heartbeat=1000), child("b", heartbeat=900), watched=False)
+    for _ in range(1000):
+        drive.crash("a")
+        drive.advance(0.5)
+
+    assert len(drive.node.timers) <= 64 + 4 * 2 + 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from supervisor._happenings import Crashed, Escalated
-from tests.core.drive import Drive, child
+from tests.core.drive import SECOND, Drive, child
 
 MODES = ("never", "any_significant", "all_significant")
 
@@ -144,3 +144,34 @@ def test_several_offenders_are_all_named() -> None:
     assert drive.outcome is not None
     assert isinstance(drive.outcome.error, TreeFailed)
     assert drive.events(Escalated)[0].rule == "stuck"
+
+
+@pytest.mark.parametrize("command", ["stop", "delete"])
+def test_an_operators_end_of_a_temporary_child_does_not_end_it_either(command: str) -> None:
+    for mode in MODES:
+        drive = Drive(
+            child("a", restart="temporary", significant=True), child("b"), auto_shutdown=mode
+        )
+
+        drive.stop("a")
+        if command == "delete" and "a" in drive:
+            drive.delete("a")
+
+        assert not drive.node.closing
+
+
+def test_a_significant_child_that_waits_for_its_restart_has_not_ended() -> None:
+    drive = Drive(
+        child("a", restart="transient", significant=True, backoff=SECOND),
+        child("b", restart="transient", significant=True),
+        child("c"),
+        auto_shutdown="all_significant",
+    )
+    drive.crash("a")
+
+    drive.returns("b")
+
+    assert not drive.node.closing
+    drive.advance(1)
+    drive.returns("a")
+    assert drive.node.finished

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from supervisor._errors import TreeFailed, UnexpectedReturn
 from supervisor._happenings import Crashed, Escalated
-from supervisor._spec.policy import Intensity
+from supervisor._spec.policy import Intensity, Quarantine
 from tests.core.drive import AT_ONCE, Drive, child, slow
 
 GAPS = st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.5, 5.0, 7.0]), min_size=1, max_size=40)
@@ -129,3 +129,24 @@ def test_restarts_at_the_edge_of_the_window_have_left_it() -> None:
 
     assert not drive.node.closing
     assert len(drive.events(Crashed)) == 2
+
+
+def test_a_decline_does_not_count() -> None:
+    drive = Drive(slow("a"), child("b"), intensity=Intensity(1, 5))
+    drive.decline("a")
+
+    drive.crash("b")
+
+    assert not drive.node.closing
+
+
+def test_restarts_of_a_fallback_do_not_count() -> None:
+    aside = Quarantine(crashes=1, within=10, open=60, probe=5)
+    a = child("a", quarantine=aside, fallback=child("spare"))
+    drive = Drive(a, child("b"), intensity=Intensity(1, 100))
+    drive.crash("a")
+
+    drive.crash("a/fallback")
+
+    assert not drive.node.closing
+    assert drive["a/fallback"].life == 2

@@ -154,6 +154,35 @@ def test_a_need_that_is_added_later_binds_too() -> None:
 
     drive.start("b")
     assert drive.states() == "a:ready b:ready c:ready"
+    drive.restart("a")
+    drive.end("c")
+    drive.end("a")
+    assert drive.states() == "a:ready b:ready c:ready"
+    assert drive["a"].life == 2
+
+
+def test_a_need_is_waited_for_outside_of_the_boot_too() -> None:
+    drive = Drive(slow("a"), child("b", needs={"a": "each"}))
+    drive.ready("a")
+
+    drive.restart("a")
+
+    assert drive.states() == "a:starting b:down"
+    drive.ready("a")
+    assert drive.states() == "a:ready b:ready"
+
+
+def test_who_comes_after_one_that_starts_is_started_when_that_is_ready() -> None:
+    drive = Drive(slow("a"), child("b", after=("a",)))
+    drive.ready("a")
+    drive.stop("b")
+    drive.restart("a")
+    drive.start("b")
+    assert drive.states() == "a:starting b:down"
+
+    drive.ready("a")
+
+    assert drive.states() == "a:ready b:ready"
 
 
 # --- fallbacks -------------------------------------------------------------------------------------
@@ -222,6 +251,7 @@ def test_a_fallback_is_restarted_whatever_its_type_and_only_while_it_is_needed()
     drive.returns("a/fallback")
 
     assert (drive["a/fallback"].state, drive["a/fallback"].life) == ("ready", 3)
+    assert [v.action for v in drive.verdicts()] == ["quarantine", "restart", "restart"]
     drive.advance(60)
     assert drive["a/fallback"].state == "down"
 
@@ -256,3 +286,15 @@ def test_the_fallback_of_who_is_forgotten_goes_with_him() -> None:
     assert gone.fallback.removed
     assert drive.node.alive == 1
     assert drive.node.orphans == {}
+
+
+def test_a_fallback_waits_for_the_end_of_its_primary() -> None:
+    a = child("a", heartbeat=2, quarantine=ASIDE, fallback=child("spare"))
+    drive = Drive(a, child("b"), obedient=False)
+
+    drive.advance(2)
+
+    assert drive.holds("a") == ["quarantine"]
+    assert (drive["a"].state, drive["a/fallback"].state) == ("stopping", "down")
+    drive.end("a")
+    assert (drive["a"].state, drive["a/fallback"].state) == ("down", "ready")

@@ -183,3 +183,12 @@ def test_a_quarantined_child_holds_up_a_group_but_not_others() -> None:
         drive.crash("a")
 
         assert drive["b"].state == expected
+
+
+def test_who_fails_again_and_again_at_once_holds_nobody_up() -> None:
+    drive = Drive(slow("a"), child("b"))
+
+    drive.crash("a")
+
+    assert drive.states() == "a:starting b:ready"
+    assert drive.node.booted

@@ -10,7 +10,7 @@ import pytest
 from supervisor._errors import TreeFailed
 from supervisor._happenings import Crashed, Quarantined, Recovered, Released, Started
 from supervisor._spec.policy import Backoff, Quarantine
-from supervisor._spec.tree import Component
+from supervisor._spec.tree import Component, Supervisor
 from tests.core.drive import AT_ONCE, Drive, child, slow
 
 POLICY = Quarantine(crashes=3, within=10, open=60, factor=2, cap=200, probe=5)
@@ -21,9 +21,11 @@ def shaky(name: str, **fields: Any) -> Component:
 
 
 def trip(drive: Drive, name: str) -> None:
-    while "quarantine" not in drive.holds(name):
-        drive.advance(0.01)
-        drive.crash(name)
+    for _ in range(POLICY.crashes):
+        if "quarantine" not in drive.holds(name):
+            drive.advance(0.01)
+            drive.crash(name)
+    assert "quarantine" in drive.holds(name)
 
 
 def test_so_many_crashes_within_the_window_set_it_aside() -> None:
@@ -230,3 +232,46 @@ def test_without_a_policy_nothing_is_set_aside() -> None:
 
     assert len(drive.events(Crashed)) == 100
     assert drive.deadline == math.inf
+
+
+def test_a_probe_that_is_not_ready_proves_nothing() -> None:
+    drive = Drive(slow("a", quarantine=POLICY), child("b"))
+    trip(drive, "a")
+    drive.advance(60)
+
+    drive.healthy("a")
+
+    assert drive["a"].probing
+    assert drive.events(Recovered) == []
+
+
+def test_who_finishes_on_probation_makes_room() -> None:
+    drive = Drive(shaky("a", restart="transient"), child("b"))
+    trip(drive, "a")
+    drive.advance(60)
+
+    drive.returns("a")
+
+    assert drive.holds("a") == ["finished"]
+    assert not drive["a"].probing
+    assert drive.node.set_aside == 0
+
+
+def test_what_a_critical_child_needs_escalates_too() -> None:
+    drive = Drive(shaky("a"), child("b", needs=("a",), priority="critical"))
+    for _ in range(POLICY.crashes):
+        drive.crash("a")
+
+    assert drive.verdicts()[-1].rule == "critical"
+    assert drive.node.finished
+
+
+def test_a_supervisor_of_a_critical_child_escalates_too() -> None:
+    inner = Supervisor("inner", [child("x", priority="critical")])
+    middle = Supervisor("middle", [inner], backoff=AT_ONCE, quarantine=POLICY)
+    drive = Drive(child("a"), middle)
+    for _ in range(POLICY.crashes):
+        drive.crash("middle", TreeFailed("failed", [ValueError("x")]))
+
+    assert drive.verdicts()[-1].rule == "critical"
+    assert drive.node.finished

@@ -6,7 +6,15 @@ from itertools import product
 
 import pytest
 
-from supervisor._happenings import Crashed, Declined, Returned, Stopped
+from supervisor._happenings import (
+    Crashed,
+    Declined,
+    GroupRestarted,
+    Quarantined,
+    Returned,
+    Stopped,
+)
+from supervisor._spec.policy import Quarantine
 from supervisor._words import Outcome
 from tests.core.drive import Drive, child, slow
 
@@ -176,3 +184,27 @@ def test_stopped_is_told_with_how_long_it_took() -> None:
     drive.end("a")
 
     assert [e.took for e in drive.events(Stopped)] == [2]
+
+
+def test_a_crash_is_told_before_what_follows_from_it() -> None:
+    aside = Quarantine(crashes=2, within=10, open=60, probe=5)
+    drive = Drive(child("a", quarantine=aside), child("b"), strategy="one_for_all")
+    drive.told.clear()
+
+    drive.crash("a")
+
+    assert [type(e) for e in drive.told[:2]] == [Crashed, GroupRestarted]
+    drive.told.clear()
+    drive.crash("a")
+    assert [type(e) for e in drive.told[:3]] == [Crashed, Quarantined, GroupRestarted]
+
+
+def test_a_life_that_ends_with_what_it_was_declared_failed_for_is_told_once() -> None:
+    # The watch takes an error for a new one, whoever has raised it before.
+    drive = Drive(child("a", heartbeat=3), obedient=False, watched=False)
+    drive.advance(3)
+
+    drive.crash("a", drive["a"].error)
+
+    assert len(drive.events(Crashed)) == 1
+    assert drive["a"].life == 2

@@ -116,6 +116,15 @@ def test_deadlines_are_clipped_to_the_whole_stop_and_grace_gives_way_first() -> 
     assert drive.stuck_remain
 
 
+def test_a_deadline_is_clipped_to_the_whole_stop() -> None:
+    drive = Drive(child("a", stop=Stop(deadline=50)), obedient=False)
+
+    drive.shut_down(within=8)
+    drive.advance(8)
+
+    assert drive["a"].state == "stuck"
+
+
 def test_a_grace_under_way_gives_way_to_a_stop_of_the_whole() -> None:
     drive = Drive(child("a", stop=Stop(grace=100, deadline=5)), obedient=False)
     drive.stop("a")
@@ -167,6 +176,14 @@ def test_hurry_cancels_everything_at_once() -> None:
     assert sorted(drive.cancelled) == ["a", "b", "c"]
     drive.advance(1)
     assert drive.stuck_remain
+
+
+def test_a_stop_at_once_gives_no_notice() -> None:
+    drive = Drive(child("a", stop=Stop(grace=9, deadline=0.5)), obedient=False)
+
+    drive.hurry(within=1)
+
+    assert (drive.noticed, drive.cancelled) == ([], ["a"])
 
 
 def test_who_is_stuck_loses_his_place_and_gets_no_further_life() -> None:

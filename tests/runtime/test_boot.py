@@ -21,6 +21,7 @@ from supervisor import (
     Stopped,
     Supervisor,
     TreeFailed,
+    current_child,
     open_supervisor,
 )
 from supervisor.testing import (
@@ -253,3 +254,12 @@ async def test_a_child_that_returns_during_a_strict_boot_is_no_failed_start() ->
     )
     async with open_supervisor(spec) as tree:
         assert str(tree["a"].outcome) == "returned"
+
+
+async def test_a_tree_that_is_stopped_while_it_boots_keeps_nobody_waiting() -> None:
+    async def stops() -> None:
+        await sleep(1)
+        await current_child().tree.stop()
+
+    async with open_supervisor(three(stops, Gated(), Hanging())):
+        assert current_time() == 1.0

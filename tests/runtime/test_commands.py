@@ -382,3 +382,25 @@ async def test_wait_ready_of_a_ready_child_lets_others_run() -> None:
             await tree["a"].wait_ready()
         assert scope.cancelled_caught
         await checkpoint()
+
+
+async def test_who_waits_for_a_stopped_child_goes_on_waiting_in_the_supervisors_next_life() -> None:
+    children = [Component(Hanging(), name="a"), Component(SlowStopping(2), name="b")]
+    async with open_supervisor(Supervisor("root", [Supervisor("inner", children)])) as tree:
+        child = tree["inner/a"]
+        await child.stop()
+        async with anyio.create_task_group() as tg:
+            tg.start_soon(child.wait_ready)
+            await settle()
+            await tree["inner"].restart()
+        assert child.state == "ready"
+        await tree.stop()
+
+
+async def test_a_stop_is_over_although_somebody_starts_the_child_again_at_once() -> None:
+    async with open_supervisor(one(Hanging())) as tree:
+        async with anyio.create_task_group() as tg:
+            tg.start_soon(tree["a"].stop)
+            tg.start_soon(tree["a"].start)
+        assert tree["a"].life == 2
+        await tree.stop()

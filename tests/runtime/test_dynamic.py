@@ -11,6 +11,7 @@ from anyio import current_time, sleep, sleep_forever
 from supervisor import (
     AlreadyPresent,
     AlreadyRunning,
+    Backoff,
     Closing,
     Component,
     Decline,
@@ -266,3 +267,16 @@ async def test_grace_of_peers_is_shared(told: Any) -> None:
         await tree.stop()
     assert current_time() == 2.0
     assert len(told.of(Stopped)) == 10
+
+
+async def test_leaving_waits_for_a_child_that_waits_for_its_restart() -> None:
+    async def poll() -> None:
+        if current_child().life == 1:
+            raise Boom
+
+    async with open_supervisor() as tree:
+        child = tree.start_soon(poll, backoff=Backoff(first=5))
+        await settle()
+        assert child.state == "down"
+    assert child.life == 2
+    assert current_time() == 5.0

@@ -235,6 +235,26 @@ async def test_a_sink_may_command_the_tree(told: Any) -> None:
     assert [e.reason for e in told.of(StopBegun)] == ["a sink asked for it"]
 
 
+async def test_what_a_sink_asks_for_is_done_when_the_step_under_way_is(told: Any) -> None:
+    """The step in which a crash is told also begins the next life, which the stop has to find."""
+    cued = Cued()
+    async with open_supervisor(one(cued, backoff=Backoff(first=0))) as tree:
+
+        def stop_at_once(event: Event) -> None:
+            if isinstance(event, Crashed):
+                tree._runtime.stop("a sink asked for it")
+
+        tree._runtime.bus.sinks.append(stop_at_once)
+        await cued.wait_began()
+        cued.crash()
+        await settle()
+        overlooked = cued.alive
+        if overlooked:  # the tree has to end all the same
+            cued.finish()
+        await tree.wait_stopped()
+    assert not overlooked
+
+
 async def test_one_traceback_a_crash_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """The trap of fauxtp: one record with name, life, phase and the child's own traceback."""
     caplog.set_level(logging.DEBUG, "supervisor")

@@ -10,7 +10,7 @@ import pytest
 from anyio import sleep
 from anyio.lowlevel import current_token
 
-from supervisor import Component, Quarantine, Supervisor, open_supervisor
+from supervisor import Backoff, Component, Quarantine, Supervisor, open_supervisor
 from supervisor.testing import Crashing, Gated, Hanging, settle
 
 pytestmark = pytest.mark.usefixtures("leak_check")
@@ -112,3 +112,15 @@ async def test_dynamic_children_that_come_and_go_leave_nothing_behind() -> None:
         node = tree._runtime.root.node
         assert len(node.children) == 0
         assert node.copies == {}
+
+
+async def test_a_timer_goes_as_soon_as_what_it_was_for_is_called_off(
+    anyio_backend_name: str,
+) -> None:
+    spec = Supervisor("root", [Component(Crashing(), name="a", backoff=Backoff(first=100))])
+    async with open_supervisor(spec) as tree:
+        await settle()
+        assert next_timer(anyio_backend_name) < math.inf
+        await tree["a"].stop()
+        await settle()
+        assert next_timer(anyio_backend_name) == math.inf

@@ -120,7 +120,8 @@ async def test_a_deadline_of_its_own_clips_those_of_its_children(told: Any) -> N
     )
     async with open_supervisor(Supervisor("root", [inner]), stop_within=60):
         await settle()
-    assert told.of(StopTimedOut)[0].at == 4.0
+    first = told.of(StopTimedOut)[0]
+    assert (first.at, first.path) == (4.0, "root/inner/a")
 
 
 async def test_a_stuck_child_makes_its_supervisor_stuck_and_the_others_go_on(told: Any) -> None:

@@ -13,6 +13,7 @@ from supervisor import (
     Backoff,
     Component,
     Crashed,
+    Decline,
     ForeignCancellation,
     HeartbeatMissed,
     Refused,
@@ -136,3 +137,16 @@ async def test_wait_returns_the_last_outcome_of_a_child_that_is_forgotten() -> N
         outcome = await child.wait()
         assert str(outcome) == "crashed: Boom: once"
         assert await child.wait() is outcome
+
+
+async def test_to_decline_after_it_was_ready_is_a_crash() -> None:
+    async def gives_up(task_status: TaskStatus[None]) -> None:
+        task_status.started()
+        await sleep(1)
+        raise Decline("too late")
+
+    async with open_supervisor(one(gives_up)) as tree:
+        await sleep(2)
+        outcome = tree["a"].outcome
+        assert outcome is not None
+        assert isinstance(outcome.error, Decline)

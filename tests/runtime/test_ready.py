@@ -180,3 +180,14 @@ async def test_a_child_that_reports_no_readiness_is_restarted_although_its_start
 async def test_start_of_a_child_that_returns_at_once_gives_its_start_value() -> None:
     async with open_supervisor() as tree:
         assert await tree.start(Returning(5)) is None
+
+
+async def test_a_life_that_has_yet_to_be_ready_has_no_start_value() -> None:
+    gated = Gated()
+    gated.open("first")
+    async with open_supervisor() as tree:
+        await tree.start(gated, name="a")
+        gated.crash()
+        await settle()
+        assert (tree["a"].state, tree["a"].value) == ("starting", None)
+        await tree.stop()

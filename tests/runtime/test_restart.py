@@ -236,3 +236,17 @@ async def test_the_life_number_and_started_events_agree(told: Any) -> None:
         assert child.value == 4
         await tree.stop()
     assert lives == [e.life for e in told.of(Started)] == [1, 2, 3, 4]
+
+
+async def test_an_old_life_cannot_say_that_the_next_one_is_healthy(told: Any) -> None:
+    views: list[Any] = []
+
+    async def component() -> None:
+        views.append(current_child())
+        await sleep(1)
+        views[0].mark_healthy()
+        raise Boom
+
+    async with open_supervisor(Supervisor("root", [Component(component, quarantine=None)])):
+        await sleep(9.5)
+    assert [e.verdict.attempt for e in told.of(Crashed)] == [1, 2, 3, 4]

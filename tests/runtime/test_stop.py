@@ -353,3 +353,14 @@ async def test_a_peer_that_is_stuck_does_not_keep_the_others(told: Any) -> None:
         assert told.names(StopTimedOut) == ["Swallowing"]
         assert len(told.of(Stopped)) == 3
         swallowing.let_go()
+
+
+async def test_a_deadline_that_begins_another_one_at_the_same_moment(told: Any) -> None:
+    """Grace ends, and the deadline of nothing after it has come as well."""
+    slow = SlowStopping(5)
+    async with open_supervisor() as tree:
+        child = tree.start_soon(slow, stop=Stop(grace=3, deadline=0))
+        await slow.wait_began()
+        with pytest.raises(Stuck):
+            await child.stop()
+    assert [e.at for e in told.of(StopTimedOut)] == [3.0]
