@@ -20,10 +20,12 @@ def start(node: Node, child: ChildState) -> None:
 def stop(node: Node, child: ChildState) -> None:
     """Stop it and keep it down until he starts it; what waits to be restarted is not."""
     _refuse(node, child)
+    child.again = False
     node.drop(child, "backoff")
     if child.holds is None or "operator" not in child.holds:
         node.tell_hold(child, Hold("operator", "stopped by an operator"))
-    if (child.dynamic or child.trial) and not child.alive:
+    kept = child.spec.restart != "temporary" and not (child.dynamic or child.trial)
+    if not (kept or child.alive):
         node.forget(child)
 
 

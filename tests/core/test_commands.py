@@ -181,6 +181,30 @@ def test_a_stop_during_a_restart_wins() -> None:
     assert drive["x"].state == "down"
 
 
+def test_a_stop_during_a_restart_forgets_a_temporary_child() -> None:
+    drive = Drive(child("x", restart="temporary"), obedient=False)
+    drive.restart("x")
+    drive.stop("x")
+
+    drive.end("x")
+
+    assert "x" not in drive
+
+
+def test_a_temporary_child_that_got_stuck_while_it_was_restarted_is_forgotten_when_stopped() -> (
+    None
+):
+    drive = Drive(child("x", restart="temporary"), obedient=False)
+    drive.restart("x")
+    drive.advance(5)
+    drive.end("x")
+    assert drive.holds("x") == ["stuck"]
+
+    drive.stop("x")
+
+    assert "x" not in drive
+
+
 def test_a_restarted_temporary_child_is_replaced_once() -> None:
     drive = Drive(child("x", restart="temporary"))
     drive.restart("x")
