@@ -455,11 +455,12 @@ def _release_group(node: Node, group: Group) -> bool:
         return False
     members = [child for child in members_from(node, group.start) if child.index < end]
     node.group = Group(int(end), delayed) if delayed else None
-    for child in members:
-        if node.drop(child, "group") is not None:
-            for owner in ENDED:
-                node.drop(child, owner)
-    enqueue(node, members)
+    # Those that were added meanwhile are not of this group: they have no place to wait for.
+    back = [child for child in members if node.drop(child, "group") is not None]
+    for child in back:
+        for owner in ENDED:
+            node.drop(child, owner)
+    enqueue(node, back)
     return True
 
 

@@ -206,6 +206,19 @@ def test_a_child_added_while_its_group_is_down_is_started() -> None:
     assert drive.deadline == math.inf
 
 
+def test_who_was_added_while_the_group_was_down_has_no_place_in_it() -> None:
+    drive = Drive(slow("a", backoff=SECOND), strategy="one_for_all")
+    drive.ready("a")
+    drive.crash("a")
+    drive.add(child("b"), dynamic=True)
+    drive.advance(1)
+    assert drive.states() == "a:starting b:ready"
+
+    drive.restart("b")
+
+    assert drive.states() == "a:starting b:ready"
+
+
 def test_an_elder_that_crashes_does_not_wait_for_a_younger_one_in_quarantine() -> None:
     """Under rest_for_one a quarantine holds only those after it."""
     drive = Drive(child("a"), child("b", quarantine=NEVER), child("c"), strategy="rest_for_one")
