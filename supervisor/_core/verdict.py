@@ -34,6 +34,7 @@ WAS_TO_STOP = Verdict("none", "was to stop")
 def exited(node: Node, child: ChildState, outcome: Outcome) -> None:
     """The child's life has ended completely."""
     was_stuck, phase, up = child.state == "stuck", child.state, _up(node, child)
+    _note_stretch(child, up)
     known = child.judged and outcome.error is child.error
     child.outcome = outcome
     if outcome.error is not None:
@@ -57,6 +58,7 @@ def declared_failed(node: Node, child: ChildState, error: BaseException) -> None
     """The life missed a deadline: it has crashed, although it has yet to be brought down."""
     child.error = error
     phase, up, mark = child.state, _up(node, child), len(node.effects)
+    _note_stretch(child, up)
     verdict = _failed(node, child, error, phase, up)
     _tell_crash(node, child, error, phase, up, verdict, mark)
     child.judged = child.condemned = True
@@ -109,6 +111,15 @@ def _bring_down(node: Node, child: ChildState, was_stuck: bool) -> None:
     else:
         node.changed(child)
         node.touch_dependents(child)
+
+
+def _note_stretch(child: ChildState, up: float) -> None:
+    """A life that was ready for long enough begins a new series, however it ended."""
+    if up >= child.spec.backoff.reset_after:
+        child.attempt = 0
+    quarantine = child.spec.quarantine
+    if quarantine is not None and up >= quarantine.within:
+        child.times = 0
 
 
 def _up(node: Node, child: ChildState) -> float:
@@ -223,10 +234,6 @@ def _restart(
     policy, quarantine = child.spec.backoff, child.spec.quarantine
     if child.trial:
         return Verdict("forget", "first start")
-    if up >= policy.reset_after:
-        child.attempt = 0
-    if quarantine is not None and up >= quarantine.within:
-        child.times = 0
     child.attempt += 1
     if _fails_strict_boot(node, child, phase):
         return escalate(node, child, "strict boot")

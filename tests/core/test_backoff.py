@@ -98,6 +98,19 @@ def test_a_healthy_stretch_begins_a_new_series() -> None:
         drive.advance(delay)
 
 
+def test_a_healthy_stretch_begins_a_new_series_however_it_ended() -> None:
+    policy = Backoff(first=1, base=4, cap=60, jitter="none", reset_after=10)
+    drive = Drive(child("a", backoff=policy))
+    drive.crash("a")
+    drive.advance(1)
+    drive.advance(10)
+    drive.restart("a")
+
+    drive.crash("a")
+
+    assert drive.events(Crashed)[-1].verdict.delay == 1
+
+
 def test_the_stretch_is_counted_from_readiness_not_from_the_start() -> None:
     policy = Backoff(first=1, base=4, cap=60, jitter="none", reset_after=10)
     drive = Drive(slow("a", backoff=policy))
