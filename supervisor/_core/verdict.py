@@ -163,6 +163,7 @@ def _end_of_its_own(node: Node, child: ChildState) -> None:
     """It returned just when it was to go down: what is finished is finished."""
     if child.spec.restart == "transient" and child.primary is None and not child.again:
         node.hold(child, Hold("finished", "it returned"))
+        node.leave_quarantine(child)
         _significant_ended(node, child, clean=True)
 
 

@@ -184,6 +184,21 @@ def test_who_is_forgotten_makes_room() -> None:
     assert drive.node.set_aside == 0
 
 
+def test_a_probe_that_finishes_as_it_is_to_go_down_makes_room_too() -> None:
+    probe = shaky("a", restart="transient", needs=("x",))
+    drive = Drive(child("x"), probe, child("b", needs=("a",)), obedient=False)
+    trip(drive, "a")
+    drive.end("b")
+    drive.advance(60)
+    drive.stop("x")
+    assert drive.states() == "x:ready a:ready b:stopping"
+
+    drive.returns("a")
+
+    assert drive.holds("a") == ["finished"]
+    assert drive.node.set_aside == 0
+
+
 def test_a_critical_child_escalates_instead() -> None:
     drive = Drive(child("a"), shaky("b", priority="critical"))
     drive.crash("b")
