@@ -249,10 +249,12 @@ class Child:
         seat = Child._of(self._tree, at.parent, at.seat)
 
         def has_a_life(state: ChildState) -> bool:
-            return state.inner is not None or (unless_at_rest and _rests(state))
+            lives = state.inner is not None and not state.inner.finished
+            return lives or (unless_at_rest and _rests(state))
 
         await seat._until(has_a_life, unless_at_rest=unless_at_rest)
-        if seat._at()[1].inner is None:
+        # One that was added to the life that has ended is gone with it.
+        if self._at()[0].node.finished:
             raise Closing(self.path)
 
 

@@ -280,3 +280,22 @@ async def test_leaving_waits_for_a_child_that_waits_for_its_restart() -> None:
         assert child.state == "down"
     assert child.life == 2
     assert current_time() == 5.0
+
+
+async def test_a_child_whose_supervisor_restarts_before_it_has_started_is_gone_with_it() -> None:
+    spec = Supervisor("root", [Supervisor("inner", [Component(Hanging(), name="x")])])
+    refused = []
+
+    async def add(tree: Any) -> None:
+        with pytest.raises(Closing):
+            await tree.add(Component(Hanging(), name="a", needs=["x"]), under="inner")
+        refused.append("a")
+
+    async with anyio.create_task_group() as tg, open_supervisor(spec) as tree:
+        await tree["inner/x"].stop()
+        tg.start_soon(add, tree)
+        await settle()
+        await tree["inner"].restart()
+        await settle()
+        assert refused == ["a"]
+        assert "inner/a" not in tree
