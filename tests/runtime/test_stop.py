@@ -356,10 +356,10 @@ async def test_a_peer_that_is_stuck_does_not_keep_the_others(told: Any) -> None:
 
 
 async def test_a_deadline_that_begins_another_one_at_the_same_moment(told: Any) -> None:
-    """Grace ends, and the deadline of nothing after it has come as well."""
+    """Grace ends, and a deadline that is too short for the clock has come as well."""
     slow = SlowStopping(5)
     async with open_supervisor() as tree:
-        child = tree.start_soon(slow, stop=Stop(grace=3, deadline=0))
+        child = tree.start_soon(slow, stop=Stop(grace=3, deadline=1e-300))
         await slow.wait_began()
         with pytest.raises(Stuck):
             await child.stop()
