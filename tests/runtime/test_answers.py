@@ -223,17 +223,20 @@ async def test_a_crash_of_one_peer_leaves_the_others_alone() -> None:
 
 
 async def test_what_another_tree_has_is_not_found_here_and_not_touched() -> None:
-    spec = Supervisor("other", [Component(Hanging(), name="a")])
+    spec = Supervisor("other", [Component(Hanging(), name=name) for name in "ab"])
     async with open_supervisor() as tree, open_supervisor(spec) as other:
-        for path in ("a", "other/a"):
+        own = tree.start_soon(Hanging(), name="b")
+        for path in ("a", "other/a", "other/b"):
             assert path not in tree
             with pytest.raises(NotFound):
                 tree[path]
             with pytest.raises(NotFound):
                 tree.explain(path)
             with pytest.raises(NotFound):
-                await tree.add(Component(Hanging(), name="b"), under=path)
-        assert (other["a"].state, other["a"].life) == ("ready", 1)
+                await tree.add(Component(Hanging(), name="c"), under=path)
+        assert [other[name].life for name in "ab"] == [1, 1]
+        await own.stop()
+        assert [other[name].state for name in "ab"] == ["ready", "ready"]
 
 
 async def test_a_grip_of_a_forgotten_child_is_no_grip_of_its_namesake() -> None:
@@ -258,8 +261,9 @@ async def test_waiting_for_the_end_is_no_waiting_for_a_restart() -> None:
     async def watch(child: Any) -> None:
         ends.append((str(await child.wait()), current_time()))
 
+    backoff = Backoff(first=0.5)  # so that it is seen down for a while
     async with open_supervisor() as tree:
-        child = tree.start_soon(cued, name="a")
+        child = tree.start_soon(cued, name="a", backoff=backoff)
         async with anyio.create_task_group() as tg:
             for _ in range(3):
                 tg.start_soon(watch, child)
