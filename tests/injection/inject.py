@@ -24,7 +24,7 @@ from supervisor._runtime import host
 from supervisor._runtime.life import CurrentChild, live
 from supervisor.testing import seeded, settle, virtual_backend
 from supervisor.testing._census import tasks
-from supervisor.testing._deadlock import fail_when_deadlocked
+from supervisor.testing._clock import watch
 from tests.injection.sites import Site, frames, sites_of
 from tests.injection.stage import Call, Scenario, Stage
 
@@ -67,6 +67,8 @@ class Strike:
     variant: Variant
     point: Point
     own: bool
+    leaving: bool
+    """Whether the block was being left already."""
     task: object
     call: Call | None = None
     life: CurrentChild | None = None
@@ -133,7 +135,9 @@ class Injector:
 
     def strike(self, task: Any, coro: Any, point: Point) -> None:
         stage, variant = self.run.stage, self.variant
-        strike = self.run.strike = Strike(variant, point, own=True, task=task)
+        strike = self.run.strike = Strike(
+            variant, point, own=True, leaving=stage.leaving, task=task
+        )
         stage.disturbed = True
         mine = [call for call in stage.under_way if call.task is task]
         if variant.startswith("call"):
@@ -203,7 +207,7 @@ async def _main(scenario: Scenario, injector: Injector) -> None:
 async def _body(scenario: Scenario, run: Run) -> None:
     stage = run.stage
     try:
-        with fail_when_deadlocked(), anyio.fail_after(LIMIT):
+        with watch(partial(_end_deadlock, run)), anyio.fail_after(LIMIT):
             with anyio.CancelScope() as stage.outer:
                 stage.task = current_task()
                 await scenario(stage)
@@ -212,6 +216,17 @@ async def _body(scenario: Scenario, run: Run) -> None:
         run.caught = stage.outer.cancelled_caught
     except (Exception, BaseExceptionGroup) as error:
         run.error = error
+
+
+def _end_deadlock(run: Run) -> None:
+    """Nothing can come any more. The tree is shielded, so it has to be taken down from within."""
+    run.complaints.append(f"nothing was left to wait for; blocked: {[*tasks().values()]}")
+    for tree in run.stage.trees:
+        runtime = tree._runtime
+        runtime.aborting = True
+        if runtime._group is not None:
+            runtime._group.cancel_scope.cancel()
+    run.stage.outer.cancel()
 
 
 def current_task() -> object:

@@ -88,7 +88,7 @@ def _cancels_whom_it_should(run: Run) -> Iterator[str]:
     if strike.variant == "block":
         if not run.caught:
             yield "the cancellation of the block was swallowed"
-        elif strike.own and not _at_the_end_of_a_nursery(run) and stage.left_normally:
+        elif stage.left_normally and _is_heard_in_the_block(run):
             yield "the block was left as if it had not been cancelled"
     elif strike.variant == "native":
         if strike.task is stage.task and not run.cancelled:
@@ -102,13 +102,12 @@ def _cancels_whom_it_should(run: Run) -> Iterator[str]:
         yield "the tree was not usable afterwards"
 
 
-def _at_the_end_of_a_nursery(run: Run) -> bool:
-    """There a cancellation is heard, and comes out at the next checkpoint: by trio's own rule, and
-    by anyio's on asyncio if there was nothing left to wait for."""
-    assert run.strike is not None
-    point = run.strike.point
-    leaves = any("self._host.__aexit__" in site.text for site in point.sites)
-    return leaves and (run.backend == "trio" or not point.waits)
+def _is_heard_in_the_block(run: Run) -> bool:
+    """Not at its very end, where a task group waits for its tasks all the same: there it comes out
+    at the next checkpoint, by trio's own rule, and by anyio's if there is nothing to wait for."""
+    strike = run.strike
+    assert strike is not None
+    return not strike.leaving or (strike.own and strike.point.waits and run.backend == "asyncio")
 
 
 def _stops_anyway(run: Run) -> bool:
@@ -132,7 +131,9 @@ def _tells_of_each_crash_once(run: Run) -> Iterator[str]:
 
 
 def _is_foreign(event: Event) -> bool:
-    return isinstance(event, Crashed) and isinstance(event.error, ForeignCancellation)
+    if not isinstance(event, Crashed):
+        return False
+    return isinstance(event.error, ForeignCancellation) or not isinstance(event.error, Exception)
 
 
 def _pairs_starts_and_ends(run: Run) -> Iterator[str]:

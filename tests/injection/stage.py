@@ -60,7 +60,9 @@ class Stage:
         self.bystanders: list[SlowStopping] = []
         self.outer: anyio.CancelScope
         self.task: object = None
+        self.leaving = False
         self.left_normally = False
+        self.proving = False
         self.proved = False
         self.disturbed = False
         self.struck = ""
@@ -112,7 +114,13 @@ class Stage:
                 raise
         finally:
             self.under_way.remove(call)
+            waiting = sum(map(len, (w for node in self._nodes() for w in node.watchers.values())))
+            others = len(self.under_way) + self.proving + self.leaving
+            assert waiting <= others, "a call that is over still waits"
         return None
+
+    def _nodes(self) -> list[Any]:
+        return [node for tree in self.trees for node in live_nodes(tree)]
 
     async def ask(
         self, tree: Tree, path: str, method: Callable[[Child], Awaitable[Any]], raises: Any = ()
@@ -134,14 +142,18 @@ class Stage:
             assert not node.watchers, f"somebody still waits in {node.node.path}"
             for state in node.node.children.values():
                 assert state.watched == 0, f"{state.path} counts {state.watched} watchers"
-        lives = len(self.bystanders[-1].lives)
-        assert lives == 1 or self.struck == "root/bystander", "the bystander was restarted"
+        bystander = self.bystanders[-1]
+        assert bystander.alive, "the bystander was stopped"
+        if self.struck != "root/bystander":
+            assert len(bystander.lives) == 1, "the bystander was restarted"
         hanging = self.has(Hanging())
         child = tree.start_soon(hanging, name="proof")
         await settle()
         assert child.state == "ready"
         assert hanging.alive
+        self.proving = True
         await child.stop()
+        self.proving = False
         assert "proof" not in tree
         self.proved = True
 
@@ -162,6 +174,7 @@ class Opened:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
+        self._stage.leaving = True
         swallowed = await self._inner.__aexit__(kind, error, traceback)
         self._stage.left_normally = error is None or bool(swallowed)
         return swallowed
