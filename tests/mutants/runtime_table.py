@@ -16,11 +16,11 @@ runtime = partial(Mutant, module="supervisor._runtime.runtime")
 tree = partial(Mutant, module="supervisor._runtime.tree")
 
 LIVES = (
-    life(
+    runtime(
         fault="our own cancellation is taken for somebody else's",
         law=8,
-        function="CurrentChild._cancel",
-        old="self._cancelled = True",
+        function="Runtime._cancel",
+        old="life._cancelled = True",
         new="pass",
         killed_by=(
             "tests/runtime/test_cancellation.py::test_a_child_that_turns_its_cancellation_into_a_return_is_stopped",
