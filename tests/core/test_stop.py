@@ -68,6 +68,18 @@ def test_who_dies_by_himself_during_the_stop_changes_nothing() -> None:
     assert [v.action for v in drive.verdicts()] == ["none", "none"]
 
 
+def test_who_has_stopped_stays_down_while_what_it_needs_still_serves() -> None:
+    drive = Drive(child("a"), child("b", needs=("a",)), obedient=False)
+    drive.shut_down()
+
+    drive.end("b")
+
+    assert drive.states() == "a:stopping b:down"
+    drive.end("a")
+    assert drive.ran == ["a", "b"]
+    assert drive.node.finished
+
+
 def test_grace_is_notice_first_and_cancellation_then() -> None:
     drive = Drive(child("a", stop=Stop(grace=3, deadline=5)), obedient=False)
     drive.stop("a")
