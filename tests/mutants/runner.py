@@ -92,7 +92,7 @@ def try_all(
 
 def begin_all(mutants: Sequence[Mutant], pool: ThreadPoolExecutor) -> dict[str, Future[Result]]:
     """Those that a test asks for one by one."""
-    return {mutant.fault: pool.submit(try_out, mutant) for mutant in mutants}
+    return {mutant.name: pool.submit(try_out, mutant) for mutant in mutants}
 
 
 def without_faults(mutants: Sequence[Mutant]) -> str:
