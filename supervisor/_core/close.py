@@ -39,8 +39,8 @@ def start_no_more(node: Node) -> None:
     for child in everyone(node):
         child.timer = math.inf
         child.queued = False
-        if child.watched or child.fallback or not child.alive:
-            node.touch(child)
+        if child.watched or child.fallback or child.asked or not child.alive:
+            node.touch(child)  # one that was asked to end before keeps its deadline
         if child.inner is not None:
             node.effects.append(Still(child))
     stop_in_order(node, everyone(node))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from supervisor._core.effects import StartNoMore
 from supervisor._errors import Stuck, TreeFailed
 from supervisor._happenings import Ended, StopAsked, StopBegun
 from supervisor._spec.policy import Stop
@@ -306,6 +307,30 @@ def test_the_leaves_of_nested_failures_are_flat() -> None:
     assert drive.outcome is not None
     assert isinstance(drive.outcome.error, TreeFailed)
     assert drive.outcome.error.exceptions == (leaf,)
+
+
+def test_a_life_that_was_to_end_before_the_stop_keeps_its_deadline_while_others_have_their_turn() -> (
+    None
+):
+    drive = Drive(
+        child("a", stop=Stop(deadline=5)), child("b", stop=Stop(deadline=60)), obedient=False
+    )
+    drive.stop("a")
+
+    drive.shut_down()
+    drive.advance(5)
+
+    assert drive.states() == "a:stuck b:stopping"
+
+
+def test_a_life_that_was_to_end_keeps_its_deadline_while_its_supervisor_waits_in_line() -> None:
+    drive = Drive(child("a", stop=Stop(deadline=5)), obedient=False)
+    drive.stop("a")
+
+    drive.feed(StartNoMore())
+    drive.advance(5)
+
+    assert drive.states() == "a:stuck"
 
 
 def test_a_supervisor_is_rushed_too_when_everything_is_cancelled_at_once() -> None:
