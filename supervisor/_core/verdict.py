@@ -117,7 +117,7 @@ def _note_stretch(child: ChildState, up: float) -> None:
     """A life that was ready for long enough begins a new series, however it ended."""
     if up >= child.spec.backoff.reset_after:
         child.attempt = 0
-    quarantine = child.spec.quarantine
+    quarantine = child.spec.quarantine if child.times else None
     if quarantine is not None and up >= quarantine.within:
         child.times = 0
 
