@@ -13,8 +13,8 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
-from heapq import heappop, heappush
-from typing import Any
+from heapq import heapify, heappop, heappush
+from typing import Any, Final
 
 import anyio
 from anyio import create_task_group
@@ -56,6 +56,9 @@ from supervisor._runtime.life import CurrentChild, live
 from supervisor._runtime.scopes import native_cancellation, scopes
 from supervisor._spec.tree import Called, Component, Resource, Supervisor
 from supervisor._words import Condition, Outcome, Reason
+
+FEW: Final = 64
+"""Deadlines that are not worth sweeping."""
 
 CANCELLED_NATIVELY = "its own task was cancelled"
 
@@ -160,6 +163,7 @@ class Runtime:
         self._inbox: deque[tuple[LiveNode, Input]] = deque()
         self._draining = False
         self._deadlines: list[tuple[float, int, LiveNode]] = []
+        self._crowded = FEW
         self._seq = 0
         self._alarm = anyio.CancelScope()
         self._alarm_at = math.inf
@@ -287,6 +291,8 @@ class Runtime:
             if deadline != math.inf:
                 self._seq += 1
                 heappush(self._deadlines, (deadline, self._seq, at))
+                if len(self._deadlines) > self._crowded:
+                    self._sweep_deadlines()
 
     def _run(self, at: LiveNode, effect: Run) -> None:
         child = effect.child
@@ -429,6 +435,12 @@ class Runtime:
         while deadlines and deadlines[0][0] != deadlines[0][2].deadline:
             heappop(deadlines)
         return deadlines[0][0] if deadlines else math.inf
+
+    def _sweep_deadlines(self) -> None:
+        """Take out those that no longer hold: behind one that does they would wait for its time."""
+        self._deadlines = [entry for entry in self._deadlines if entry[0] == entry[2].deadline]
+        heapify(self._deadlines)
+        self._crowded = max(FEW, 2 * len(self._deadlines))
 
     def _set_alarm(self) -> None:
         deadline = self._next_deadline()

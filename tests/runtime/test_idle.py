@@ -98,6 +98,29 @@ async def test_an_hour_of_crash_loops_leaves_nothing_behind(anyio_backend_name: 
             assert state.crashes is None or len(state.crashes) <= 5
 
 
+async def test_crash_loops_leave_nothing_behind_the_deadline_of_another_supervisor() -> None:
+    """Law 15: deadlines that no longer hold do not wait until an earlier one has passed."""
+
+    async def fails(*, task_status: Any) -> None:
+        await sleep(0.1)
+        raise ValueError
+
+    never_waits = Backoff(first=0, base=0)
+    crashing = Component(fails, start_timeout=3600, backoff=never_waits, quarantine=None)
+    spec = Supervisor(
+        "root",
+        [
+            Component(Hanging(), name="calm", heartbeat=1800),
+            Supervisor("inner", [crashing]),
+        ],
+    )
+    async with open_supervisor(spec) as tree:
+        await sleep(100)
+        assert tree["inner/fails"].life > 500
+        assert len(tree._runtime._deadlines) < 100
+        await tree.stop()
+
+
 async def test_dynamic_children_that_come_and_go_leave_nothing_behind() -> None:
     """Law 15, and the leaks of long-lived groups."""
     async with open_supervisor() as tree:
