@@ -49,6 +49,7 @@ from supervisor._core.node import Node
 from supervisor._core.step import step
 from supervisor._core.table import populate
 from supervisor._core.timers import next_deadline
+from supervisor._errors import ForeignCancellation, TreeFailed
 from supervisor._happenings import ConditionChanged, StopBegun, StopTimedOut
 from supervisor._runtime.bus import Bus
 from supervisor._runtime.clock import clock, now, source_of_chance
@@ -132,6 +133,13 @@ def _value(child: ChildState) -> object:
     return None
 
 
+def _torn_down(path: str) -> TreeFailed:
+    """Anyio cancels a whole group for a task that ends as cancelled; lives see to it that theirs do
+    not, but asyncio can cancel a task before its first step, when there is nobody to see to it."""
+    why = "its tasks were cancelled past it: one of them natively, before its first step"
+    return TreeFailed(f"{path} failed: {why}", [ForeignCancellation()])
+
+
 def _depth(at: LiveNode) -> int:
     return at.node.path.count("/")
 
@@ -188,6 +196,8 @@ class Runtime:
                     with self._waiting:
                         await self._until_finished()
                     timer.cancel()
+                if self.outcome is None:
+                    self.outcome = Outcome("crashed", _torn_down(self.root.node.path))
             finally:
                 self.aborting = True
                 self._group = self._peers = None
@@ -203,8 +213,17 @@ class Runtime:
                 await self.finished.wait()
             except anyio.get_cancelled_exc_class():
                 if self.aborting or self._group_is_cancelled:
+                    self._abort()
                     raise
                 self.stop(CANCELLED_NATIVELY)
+
+    def _abort(self) -> None:
+        """The tasks of a group are being cancelled past the machine, which cannot go on: neither may
+        those of the other group."""
+        self.aborting = True
+        for group in (self._group, self._peers):
+            if group is not None:
+                group.cancel_scope.cancel()
 
     def stop_if_loop_closes(self) -> None:
         """Begin to stop if our own tasks are cancelled one by one: so asyncio closes its event loop,
