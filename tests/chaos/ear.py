@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from supervisor import Crashed, Event, GroupRestarted, TreeFailed
+from supervisor import Crashed, Event, GroupRestarted, Held, StopAsked, TreeFailed
 from supervisor._record import prose
 from tests.chaos.record import Line, Logged, Told, Trouble, now
 from tests.chaos.witness import numbers
@@ -43,6 +43,10 @@ class Ear(logging.Handler):
             told.failures = _failures(event.error)
         elif isinstance(event, GroupRestarted):
             told.members = event.members
+        elif isinstance(event, Held):
+            told.why = event.owner
+        elif isinstance(event, StopAsked):
+            told.why = event.reason
         self._write(told)
 
     def emit(self, record: logging.LogRecord) -> None:

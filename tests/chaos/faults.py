@@ -85,7 +85,8 @@ class Errors:
         if draw < 0.15 and not depth and path in self._again:
             return self._again[path]
         error = chance.choice(KINDS)(f"a fault of {path}")
-        if draw < 0.2 and not depth and "crowd" not in path:
+        if not depth and path not in self._again and "crowd" not in path:
+            # From the first on, so that what is kept for good is there after the warm-up.
             self._again[path] = error
         if draw > 0.9:
             error.__cause__ = self.make(chance, path, 2)

@@ -34,6 +34,7 @@ DEADLINES: Final = {"HeartbeatMissed", "StartTimedOut"}
 """What a supervisor says of a life that is still there; its end is told besides."""
 
 INFO, ERROR = 20, 40
+NEEDS: Final = "it needs "
 STOP_WITHIN: Final = 20.0
 """Seconds that the stop of the process may take."""
 
@@ -168,6 +169,14 @@ class Judge:
         if life is not None:
             life.asked = life.leaving = True
         self._dependents_leave(told.path)
+        # It goes because of others, who wait until it has gone.
+        parent = told.path.rpartition("/")[0]
+        for name in told.why.removeprefix(NEEDS).split(", ") if told.why.startswith(NEEDS) else ():
+            self._leaves(f"{parent}/{name}")
+
+    def _held(self, told: Told) -> None:
+        if told.why == "operator":
+            self._leaves(told.path)
 
     def _group_restarted(self, told: Told) -> None:
         for path in told.members:
@@ -332,6 +341,7 @@ CLEAN: Final = "nothing else complains"
 _TOLD: Final[Mapping[str, Callable[[Judge, Any], None]]] = {
     "Started": Judge._started,
     "StopAsked": Judge._was_asked,
+    "Held": Judge._held,
     "GroupRestarted": Judge._group_restarted,
     "Crashed": Judge._crashed,
     "Escalated": Judge._escalated,

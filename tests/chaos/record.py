@@ -69,6 +69,8 @@ class Told(Struct, tag=True):
     level: int = 0
     members: tuple[str, ...] = ()
     """Of a group that is restarted."""
+    why: str = ""
+    """Whose hold was put on it, or for what reason it is asked to end."""
 
 
 class Logged(Struct, tag=True):
