@@ -120,26 +120,26 @@ class TestToldOnce:
     def test_a_crash_that_is_not_told(self) -> None:
         assert laws.TOLD_ONCE in altered(is_crash)
 
-    def test_a_crash_that_is_foundtwice(self) -> None:
+    def test_a_crash_that_is_told_twice(self) -> None:
         assert laws.TOLD_ONCE in altered(is_crash, None, None)
 
-    def test_a_crash_that_is_foundas_another_one(self) -> None:
+    def test_a_crash_that_is_told_as_another_one(self) -> None:
         wrong = told("Crashed", PRICES, 1, DEBUG, failures=(2,), error="ValueError")
         assert laws.TOLD_ONCE in altered(is_crash, wrong)
 
-    def test_a_crash_that_is_foundtogether_with_another_one(self) -> None:
+    def test_a_crash_that_is_told_together_with_another_one(self) -> None:
         both = told("Crashed", PRICES, 1, DEBUG, failures=(1, 2), error="ExceptionGroup")
         assert laws.TOLD_ONCE in altered(is_crash, both)
 
     @pytest.mark.parametrize("event", ["Stopped", "Returned", "Declined"])
-    def test_a_crash_that_is_foundas_something_else(self, event: str) -> None:
+    def test_a_crash_that_is_told_as_something_else(self, event: str) -> None:
         assert laws.TOLD_ONCE in altered(is_crash, told(event, PRICES))
 
     def test_a_crash_that_nobody_raised(self) -> None:
         raised = told("Crashed", PRICES, 1, failures=(1,), error="ValueError")
         assert broken(*start(PRICES), Over(1.0, PRICES, 1, "returned"), raised) >= {laws.TOLD_ONCE}
 
-    def test_what_is_raised_by_a_life_that_was_to_end_is_foundall_the_same(self) -> None:
+    def test_what_is_raised_by_a_life_that_was_to_end_is_told_all_the_same(self) -> None:
         asked = told("StopAsked", HTTP)
         assert broken(*start(HTTP), asked, *crash(HTTP)) == set()
         silent = [Over(1.0, HTTP, 1, "raised", 1, "ValueError"), told("Stopped", HTTP)]
@@ -165,7 +165,23 @@ class TestToldOnce:
         assert broken(*both, *crash(HTTP), *gone) == set()
         assert broken(*both, *gone, *stop(HTTP)) == {laws.TOLD_ONCE}
 
-    def test_a_deadline_is_foundbesides_the_end(self) -> None:
+    def test_one_that_waits_for_its_dependents_may_go_before_it_is_asked(self) -> None:
+        both = [*start(HTTP), *start(PRICES)]
+        dependent = replace(told("StopAsked", PRICES), why="it needs http, db")
+        gone = [Over(1.0, HTTP, 1, "returned"), told("Stopped", HTTP)]
+        rest = [Over(1.0, PRICES, 1, "cancelled"), told("Stopped", PRICES)]
+        assert broken(*both, dependent, *gone, *rest) == set()
+        other = replace(dependent, why="it needs db")
+        assert broken(*both, other, *gone, *rest) == {laws.TOLD_ONCE}
+
+    def test_one_that_an_operator_stopped_may_go_before_it_is_asked(self) -> None:
+        held = replace(told("Held", HTTP, 0), why="operator")
+        gone = [Over(1.0, HTTP, 1, "returned"), told("Stopped", HTTP)]
+        assert broken(*start(HTTP), held, *gone) == set()
+        delayed = replace(held, why="backoff")
+        assert broken(*start(HTTP), delayed, *gone) == {laws.TOLD_ONCE}
+
+    def test_a_deadline_is_told_besides_the_end(self) -> None:
         missed = told("Crashed", HTTP, error="HeartbeatMissed")
         assert broken(*start(HTTP), missed, *stop(HTTP)) == set()
         assert broken(*start(HTTP), missed, missed, *stop(HTTP)) == {laws.TOLD_ONCE}
