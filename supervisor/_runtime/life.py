@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 import anyio
 import anyio.from_thread
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from supervisor._runtime.runtime import LiveNode
     from supervisor._runtime.tree import Tree
 
+Arguments: TypeAlias = tuple[Sequence[object], Mapping[str, object]]
+
 RETURNED = Outcome("returned")
 CANCELLED = Outcome("cancelled")
 
@@ -33,13 +35,23 @@ class CurrentChild(TaskStatus[Any]):
     ``path`` and ``life`` say who it is, ``tree`` is the tree that it runs in.
     """
 
-    __slots__ = ("_cancelled", "_handle", "_node", "_state", "_stopping", "life", "value")
+    __slots__ = (
+        "_arguments",
+        "_cancelled",
+        "_handle",
+        "_node",
+        "_state",
+        "_stopping",
+        "life",
+        "value",
+    )
 
     life: int
     value: Any
     _node: LiveNode
     _state: ChildState
     _handle: anyio.TaskHandle[None] | None
+    _arguments: Arguments | Exception | None
     _cancelled: bool
     _stopping: anyio.Event | None
 
@@ -52,6 +64,7 @@ class CurrentChild(TaskStatus[Any]):
         self._node = node
         self._state = state
         self._handle = None
+        self._arguments = None
         self._cancelled = False
         self._stopping = None
         self.life = state.life
@@ -150,7 +163,11 @@ async def live(life: CurrentChild) -> None:
     try:
         if not life._cancelled:
             spec: Any = state.spec
-            args, kwargs = node.arguments(spec)
+            arguments, life._arguments = life._arguments, None
+            if isinstance(arguments, Exception):
+                raise arguments
+            assert arguments is not None
+            args, kwargs = arguments
             if type(spec) is Resource:
                 await _hold(life, spec.factory(*args, **kwargs))
             elif state.reports:

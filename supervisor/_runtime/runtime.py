@@ -320,6 +320,11 @@ class Runtime:
             return
         life = CurrentChild._begin(at, child)
         child.runtime = life
+        try:
+            # Now, while all that it needs serves; when its first line runs, that may be over.
+            life._arguments = at.arguments(child.spec)
+        except Exception as exc:
+            life._arguments = exc
         group = self._peers if life._is_peer else self._group
         assert group is not None
         life._handle = group.create_task(live(life), name=child.path, context=self._context)

@@ -17,7 +17,7 @@ from supervisor import (
     Supervisor,
     open_supervisor,
 )
-from supervisor.testing import Crashing, Cued, Gated, Hanging, SlowStarting, settle
+from supervisor.testing import Crashing, Cued, Gated, Hanging, SlowStarting, SlowStopping, settle
 
 pytestmark = pytest.mark.usefixtures("leak_check")
 
@@ -178,3 +178,32 @@ async def test_after_orders_without_binding() -> None:
     async with open_supervisor(spec) as tree:
         await tree["a"].stop()
         assert tree["b"].state == "ready"
+
+
+async def test_a_value_is_that_of_the_start_also_where_its_life_ends_before_the_first_line() -> (
+    None
+):
+    """The dependent has to wait for its own dependents until it may go down, so it begins."""
+    crashing, user = Cued(), Cued()
+
+    async def run(*, task_status: Any) -> None:
+        task_status.started("db")
+        await crashing()
+
+    base = Component(run, name="base", backoff=Backoff(first=1, jitter="none"))
+    spec = Supervisor(
+        "root",
+        [
+            base,
+            Component(user, name="user", args=(base,), backoff=Backoff(first=0, base=0)),
+            Component(SlowStopping(1), name="last", needs=["user"]),
+        ],
+    )
+    async with open_supervisor(spec) as tree:
+        await settle()
+        user.crash()
+        crashing.crash()
+        await sleep(5)
+        await tree.stop()
+    assert len(user.lives) >= 2
+    assert {life.args for life in user.lives} == {("db",)}
