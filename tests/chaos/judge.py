@@ -104,9 +104,6 @@ class Judge:
             life.began = True
         if self._stopping:
             self.breach(ORDER, f"{who} began after the stop")
-        for need in self._begun.needs.get(line.path, ()) if self._begun else ():
-            if need not in self._running or not self._running[need].serves:
-                self.breach(ORDER, f"{who} began without {need}")
         self._running[line.path] = line
 
     @see.register
@@ -155,6 +152,9 @@ class Judge:
             self._unended(told.path, before)
         if self._stopping:
             self.breach(ORDER, f"{told.path} life {told.life} was started after the stop")
+        for need in self._begun.needs.get(told.path, ()) if self._begun else ():
+            if need not in self._running or not self._running[need].serves:
+                self.breach(ORDER, f"{told.path} life {told.life} was started without {need}")
         self._lives[told.path] = Life(told.life)
 
     def _unended(self, path: str, life: Life) -> None:

@@ -20,7 +20,7 @@ from anyio.lowlevel import checkpoint
 
 from supervisor import Decline, current_child
 from supervisor._spec.tree import takes
-from tests.chaos.record import Began, Line, Over, Serves, now
+from tests.chaos.record import Began, Line, Over, Serves, Trouble, now
 
 Manner: TypeAlias = Literal["raise", "return", "foreign", "open scope", "open group", "thread"]
 Start: TypeAlias = Callable[["Life"], Awaitable[None]]
@@ -123,9 +123,11 @@ class Witness:
         """The component, watched."""
 
         async def reporting(*args: Any, task_status: TaskStatus[Any], **kwargs: Any) -> None:
+            self._look_at(args)
             await self._live(partial(fn, *args, **kwargs), task_status)
 
         async def plain(*args: Any, **kwargs: Any) -> None:
+            self._look_at(args)
             await self._live(partial(fn, *args, **kwargs), None)
 
         watched = reporting if takes(fn, "task_status") else plain
@@ -157,6 +159,11 @@ class Witness:
             self._over(life, None)
 
         return watched
+
+    def _look_at(self, args: tuple[Any, ...]) -> None:
+        if any(arg is None for arg in args):
+            path = current_child().path
+            self._write(Trouble(now(), f"{path} was called with None for a start value"))
 
     async def _live(
         self, call: Callable[..., Awaitable[object]], status: TaskStatus[Any] | None
