@@ -35,23 +35,13 @@ class CurrentChild(TaskStatus[Any]):
     ``path`` and ``life`` say who it is, ``tree`` is the tree that it runs in.
     """
 
-    __slots__ = (
-        "_arguments",
-        "_cancelled",
-        "_handle",
-        "_node",
-        "_state",
-        "_stopping",
-        "life",
-        "value",
-    )
+    __slots__ = ("_cancelled", "_handle", "_node", "_state", "_stopping", "life", "value")
 
     life: int
     value: Any
     _node: LiveNode
     _state: ChildState
     _handle: anyio.TaskHandle[None] | None
-    _arguments: Arguments | Exception | None
     _cancelled: bool
     _stopping: anyio.Event | None
 
@@ -64,7 +54,6 @@ class CurrentChild(TaskStatus[Any]):
         self._node = node
         self._state = state
         self._handle = None
-        self._arguments = None
         self._cancelled = False
         self._stopping = None
         self.life = state.life
@@ -150,7 +139,7 @@ class CurrentChild(TaskStatus[Any]):
         return "" if self._handle is None else "\n".join(_frames(self._handle.coro))
 
 
-async def live(life: CurrentChild) -> None:
+async def live(life: CurrentChild, arguments: Arguments | Exception) -> None:
     """Run the life, and tell the machine how it ended. Our own cancellation ends here, in the
     outermost frame of its task.
 
@@ -163,10 +152,8 @@ async def live(life: CurrentChild) -> None:
     try:
         if not life._cancelled:
             spec: Any = state.spec
-            arguments, life._arguments = life._arguments, None
             if isinstance(arguments, Exception):
                 raise arguments
-            assert arguments is not None
             args, kwargs = arguments
             if type(spec) is Resource:
                 await _hold(life, spec.factory(*args, **kwargs))

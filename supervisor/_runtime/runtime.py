@@ -53,7 +53,7 @@ from supervisor._errors import ForeignCancellation, TreeFailed
 from supervisor._happenings import ConditionChanged, StopBegun, StopTimedOut
 from supervisor._runtime.bus import Bus
 from supervisor._runtime.clock import clock, now, source_of_chance
-from supervisor._runtime.life import CurrentChild, live
+from supervisor._runtime.life import Arguments, CurrentChild, live
 from supervisor._runtime.scopes import native_cancellation, scopes
 from supervisor._spec.tree import Called, Component, Resource, Supervisor
 from supervisor._words import Condition, Outcome, Reason
@@ -322,12 +322,14 @@ class Runtime:
         child.runtime = life
         try:
             # Now, while all that it needs serves; when its first line runs, that may be over.
-            life._arguments = at.arguments(child.spec)
+            arguments: Arguments | Exception = at.arguments(child.spec)
         except Exception as exc:
-            life._arguments = exc
+            arguments = exc  # of values that are compared; it is that life's failure
         group = self._peers if life._is_peer else self._group
         assert group is not None
-        life._handle = group.create_task(live(life), name=child.path, context=self._context)
+        life._handle = group.create_task(
+            live(life, arguments), name=child.path, context=self._context
+        )
 
     def _run_supervisor(self, at: LiveNode, child: ChildState, spec: Supervisor) -> None:
         node = Node(spec, child.path, self.draw, life=child.life, now=now())

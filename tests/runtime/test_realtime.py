@@ -70,5 +70,5 @@ async def test_a_backoff_is_neither_cut_short_nor_drawn_out() -> None:
         for life, next_one in pairwise(crashing.lives)
         if life.ended is not None
     ]
-    assert min(gaps) >= 0.01
+    assert min(gaps) >= 0.01 - 1e-6  # uvloop counts whole milliseconds, as fractions of a second
     assert sorted(gaps)[4] < 0.012 + 0.005  # a turn of asyncio's debug mode takes its time
