@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -163,6 +165,15 @@ def test_the_package_exports_what_it_says() -> None:
     assert names, "nothing is public"
     assert len(names) == len(set(names))
     assert [name for name in names if not hasattr(supervisor, name)] == []
+
+
+def test_importing_the_package_imports_no_event_loop_and_nothing_for_files_only() -> None:
+    """A program that runs on trio needs no asyncio, and one without a tree file nothing to read it."""
+    heavy = ("asyncio", "trio", "uvloop", "rich", "json", "tomllib", "pathlib", "difflib", "psutil")
+    code = "import anyio, msgspec, sys; before = {*sys.modules}; import supervisor;"
+    code += f"print(*({set(heavy)!r} & ({{*sys.modules}} - before)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_the_rules_can_fail(tmp_path: Path) -> None:

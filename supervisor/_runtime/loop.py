@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 Exit: TypeAlias = KeyboardInterrupt | SystemExit
 
 
-def new_loop(*, uvloop: bool, on_exit: Callable[[Exit], None]) -> asyncio.AbstractEventLoop:
+def new_loop(*, uvloop: bool, on_exit: Callable[[Exit], None]) -> AbstractEventLoop:
     """A loop that tells of each SystemExit and KeyboardInterrupt out of a task, and goes on.
 
     asyncio gives these to whoever waits for the task, as it does with any exception, but leaves
@@ -18,8 +20,10 @@ def new_loop(*, uvloop: bool, on_exit: Callable[[Exit], None]) -> asyncio.Abstra
     if uvloop:
         import uvloop as library
 
-        loop: asyncio.AbstractEventLoop = library.new_event_loop()
+        loop: AbstractEventLoop = library.new_event_loop()
     else:
+        import asyncio
+
         loop = asyncio.new_event_loop()
     leaves = loop.run_forever
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -190,6 +189,8 @@ def _plain(name: str) -> str:
 
 
 def _parsed(text: str) -> Any:
+    import tomllib
+
     try:
         table = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):

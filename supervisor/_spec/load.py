@@ -7,15 +7,12 @@ fails, say) is replaced by a stand-in of the same name, so that one mistake does
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from types import NoneType
-from typing import Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from msgspec import Struct
 from msgspec.structs import fields
@@ -29,6 +26,9 @@ from supervisor._spec.validate import check
 from supervisor._spec.values import field_types, policy_type, shown, similar
 from supervisor._spec.values import one_line as clean
 from supervisor._words import one_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def load(path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None) -> Supervisor:
@@ -56,6 +56,8 @@ def read(
     path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None
 ) -> tuple[Supervisor | None, list[Problem]]:
     """The tree of a file, unless something is wrong with it, and all of its problems."""
+    from pathlib import Path
+
     file = Path(path)
     try:
         table = _decoded(file)
@@ -110,7 +112,11 @@ def _decoded(file: Path) -> Any:
         raise ValueError(f"has the suffix {suffix!r}, which says neither TOML nor JSON")
     text = file.read_text(encoding="utf-8-sig")
     if suffix == ".toml":
+        import tomllib
+
         return tomllib.loads(text)
+    import json
+
     return json.loads(text, object_pairs_hook=_unambiguous)
 
 

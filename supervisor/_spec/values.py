@@ -6,7 +6,6 @@ import inspect
 import math
 import re
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 from functools import cache
 from itertools import islice
 from typing import Any, Final, TypeAlias
@@ -98,6 +97,8 @@ def similar(name: object, names: Iterable[str]) -> str:
     """``; did you mean ...?`` where a name looks like one that there is."""
     if not isinstance(name, str):
         return ""
+    from difflib import get_close_matches
+
     close = get_close_matches(name, islice(names, KNOWN), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
