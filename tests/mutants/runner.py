@@ -91,7 +91,7 @@ def try_all(
 
 
 def begin_all(mutants: Sequence[Mutant], pool: ThreadPoolExecutor) -> dict[str, Future[Result]]:
-    """Those that a test asks for one by one."""
+    """Those that a test asks for one by one, by name."""
     return {mutant.name: pool.submit(try_out, mutant) for mutant in mutants}
 
 

@@ -21,10 +21,13 @@ BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
 @pytest.fixture(scope="module")
 def fates(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Result]]]:
     """What becomes of those that were selected, tried out some at a time."""
-    names = [getattr(item, "callspec", None) for item in request.session.items]
-    asked = {spec.params["name"] for spec in names if spec is not None and "name" in spec.params}
+    asked = [
+        BY_NAME[item.callspec.params["name"]]
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.originalname == test_is_killed.__name__
+    ]
     with ThreadPoolExecutor(JOBS) as pool:
-        yield begin_all([mutant for mutant in MUTANTS if mutant.name in asked], pool)
+        yield begin_all(asked, pool)
         pool.shutdown(cancel_futures=True)
 
 
