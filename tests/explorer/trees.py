@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
+from math import prod
 from typing import Any, get_args
 
 from anyio.abc import TaskStatus
+from msgspec import Struct
 
 from supervisor._spec.policy import Backoff, Intensity, Quarantine, Stop
 from supervisor._spec.tree import Component, Supervisor
@@ -16,7 +18,6 @@ from tests.explorer.world import Tree
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 RESTARTS: tuple[RestartType, ...] = get_args(RestartType)
 ASIDE = Quarantine(crashes=2, within=10, open=5, factor=1, cap=5, probe=3)
-NEEDS = ("", "final", "each")
 
 
 async def silent() -> None:
@@ -39,41 +40,117 @@ def component(name: str, **fields: Any) -> Component:
 
 
 def tree(*children: Any, strategy: Strategy = "one_for_one", **fields: Any) -> Tree:
-    options = {
-        name: fields.pop(name)
-        for name in ("commands", "added", "dynamic", "trial", "stop_within", "extras")
-        if name in fields
-    }
+    options = {name: fields.pop(name) for name in Tree.__struct_fields__[1:] if name in fields}
     return Tree(Supervisor("t", children, strategy=strategy, **fields), **options)
 
 
-def pairs() -> Iterator[tuple[str, Tree]]:
-    """Two children: every strategy, restart types, edge, readiness, with quarantine and without."""
-    for strategy, first, second, edge, reports, aside in product(
-        STRATEGIES, RESTARTS, RESTARTS, NEEDS, ("", "a", "b", "ab"), (None, ASIDE)
-    ):
-        a = component("a", restart=first, reports="a" in reports, quarantine=aside)
-        needs = {"a": edge} if edge else ()
-        b = component("b", restart=second, reports="b" in reports, quarantine=aside, needs=needs)
-        name = f"pair {strategy} {first} {second} {edge or 'free'} ready:{reports or '-'}"
-        yield name + (" quarantine" if aside else ""), tree(a, b, strategy=strategy)
+EVERY = ("stop", "start", "restart", "release", "delete")
+EDGES = ("", "final", "each")
 
 
-def triples() -> Iterator[tuple[str, Tree]]:
-    """Three children with two edges of any kind among them."""
-    for strategy, first, second, aside, reports in product(
-        STRATEGIES, NEEDS, ("", "final", "each", "after"), (None, ASIDE), ("", "a", "b", "abc")
-    ):
-        a = component("a", quarantine=aside, reports="a" in reports)
-        b = component("b", needs={"a": first} if first else (), reports="b" in reports)
-        edge: dict[str, Any] = {}
-        if second == "after":
-            edge = {"after": ("b",)}
-        elif second:
-            edge = {"needs": {"b": second}}
-        c = component("c", restart="transient", reports="c" in reports, **edge)
-        name = f"triple {strategy} {first or 'free'} {second or 'free'} ready:{reports or '-'}"
-        yield name + (" quarantine" if aside else ""), tree(a, b, c, strategy=strategy)
+class Family(Struct, frozen=True):
+    """Trees that are walked with the same inputs, to ``less`` than the depth that is asked for."""
+
+    name: str
+    what: str
+    trees: dict[str, Tree]
+    less: int = 0
+
+    @property
+    def configurations(self) -> int:
+        """Trees with nothing left open."""
+        return sum(prod(len(left) for left in tree.open.values()) for tree in self.trees.values())
+
+
+def shapes(names: str, readiness: Iterable[str], **fields: Any) -> Iterator[tuple[str, Tree]]:
+    """Every strategy and every set of needs; restart types and quarantine are left open."""
+    pairs = [(of, to) for i, of in enumerate(names) for to in names[:i]]
+    for strategy, reports in product(STRATEGIES, readiness):
+        for edges in product(EDGES, repeat=len(pairs)):
+            needs = {pair: edge for pair, edge in zip(pairs, edges, strict=True) if edge}
+            yield shape(names, strategy, needs, reports, **fields)
+
+
+def shape(
+    names: str, strategy: Strategy, needs: dict[Any, Any], reports: str, **fields: Any
+) -> tuple[str, Tree]:
+    """One such tree, and its name: ``abc rest_for_one b-each-a ready:-``. With ``ways`` the last
+    child is not declared, but may be added in these."""
+    children = [
+        component(
+            name,
+            quarantine=ASIDE,
+            reports=name in reports,
+            needs={to: edge for (of, to), edge in needs.items() if of == name},
+        )
+        for name in names
+    ]
+    left_open: dict[str, tuple[Any, ...]] = {f"{name} restart": RESTARTS for name in names}
+    left_open["quarantine"] = (None, ASIDE)
+    added = children.pop() if "ways" in fields else None
+    shown = names if added is None else f"{names[:-1]}+{names[-1]}"
+    links = " ".join(f"{of}-{edge}-{to}" for (of, to), edge in needs.items()) or "free"
+    return (
+        f"{shown} {strategy} {links} ready:{reports or '-'}",
+        tree(*children, strategy=strategy, added=added, open=left_open, **fields),
+    )
+
+
+def families() -> dict[str, Family]:
+    """Everything that is walked."""
+    plain: dict[str, Any] = {"commands": ("stop", "start", "delete")}
+    full: dict[str, Any] = {"commands": EVERY, "extras": ("shut down", "hurry"), "foreign": True}
+    nested = {**full, "extras": (*full["extras"], "start no more")}
+    ways = ("soon", "start", "listed")
+    found = [
+        Family(
+            "one",
+            "1 child, every input, KeyboardInterrupt among them",
+            dict(shapes("a", ("", "a"), interrupt=True, **nested)),
+            less=-2,
+        ),
+        Family(
+            "two",
+            "2 children, every input",
+            dict(shapes("ab", ("", "a", "b", "ab"), interrupt=True, **nested)),
+        ),
+        Family(
+            "one and one",
+            "1 child and one that is added in any way, every input",
+            dict(shapes("ab", ("", "a", "b", "ab"), ways=ways, **nested)),
+        ),
+        Family(
+            "corners",
+            "fallbacks, heartbeats, start deadlines, grace, intensity, strict boots, significant "
+            "and critical children, nested supervisors, after, needs that come later",
+            dict(specials()),
+            less=1,
+        ),
+        Family(
+            "three, every input",
+            "3 children, none or all of which report readiness, every input",
+            dict(shapes("abc", ("", "abc"), **full)),
+            less=1,
+        ),
+        Family(
+            "two and one",
+            "2 children and one that is added in any way",
+            dict(shapes("abc", ("", "abc"), ways=ways, **plain)),
+            less=1,
+        ),
+        Family(
+            "three, some report",
+            "3 children, one or two of which report readiness",
+            dict(shapes("abc", ("a", "b", "c", "ab", "ac", "bc"), **plain)),
+            less=1,
+        ),
+        Family(
+            "three",
+            "3 children, none or all of which report readiness",
+            dict(shapes("abc", ("", "abc"), **plain)),
+        ),
+    ]
+    return {family.name: family for family in found}
 
 
 def specials() -> Iterator[tuple[str, Tree]]:
@@ -85,19 +162,18 @@ def specials() -> Iterator[tuple[str, Tree]]:
 def _specials(strategy: Strategy) -> Iterator[tuple[str, Tree]]:
     now = Backoff(first=0, base=1, factor=1, cap=1, jitter="none")
     on = {"strategy": strategy}
-    every = ("stop", "start", "restart", "release", "delete")
     spare = component("spare", stop=Stop(deadline=1), quarantine=ASIDE)
     slow = component("slow", reports=True, fallback=component("last"), quarantine=ASIDE)
     for edge, stand_in in product(("final", "each"), (spare, slow)):
         a = component("a", quarantine=ASIDE, fallback=stand_in, backoff=now)
         b = component("b", needs={"a": edge})
-        yield f"fallback {stand_in.name} {edge}", tree(a, b, commands=every, **on)
+        yield f"fallback {stand_in.name} {edge}", tree(a, b, commands=EVERY, **on)
     x = component("x", reports=True)
     a = component("a", quarantine=ASIDE, fallback=component("spare", needs=("x",)), backoff=now)
-    yield "fallback needs", tree(x, a, component("b", needs={"a": "final"}), commands=every, **on)
+    yield "fallback needs", tree(x, a, component("b", needs={"a": "final"}), commands=EVERY, **on)
     yield (
         "delete",
-        tree(component("a"), component("b", needs=("a",)), component("c"), commands=every, **on),
+        tree(component("a"), component("b", needs=("a",)), component("c"), commands=EVERY, **on),
     )
     yield (
         "dynamic",
@@ -110,10 +186,10 @@ def _specials(strategy: Strategy) -> Iterator[tuple[str, Tree]]:
             **on,
         ),
     )
-    for dynamic, reports in product((True, False), repeat=2):
-        name = f"trial {'dynamic' if dynamic else 'listed'}{' reports' if reports else ''}"
+    for way, reports in product(("start", "listed"), (True, False)):
         new = component("d", needs=("a",), reports=reports)
-        yield name, tree(component("a"), added=new, dynamic=dynamic, trial=True, **on)
+        name = f"trial {way}{' reports' if reports else ''}"
+        yield name, tree(component("a"), added=new, ways=(way,), **on)
     slow = component("a", reports=True, start_timeout=2, stop=Stop(grace=1, deadline=1))
     beat = component("b", heartbeat=3, needs={"a": "each"}, stop=Stop(grace=1, deadline=1))
     yield "deadlines", tree(slow, beat, component("c"), extras=("shut down", "hurry"), **on)
@@ -142,7 +218,3 @@ def _specials(strategy: Strategy) -> Iterator[tuple[str, Tree]]:
     yield "bind", tree(*bound, extras=extras, **on)
     after = [x, component("a", needs=("x",)), component("b", after=("a",))]
     yield "after", tree(*after, **on)
-
-
-def everything() -> dict[str, Tree]:
-    return {**dict(specials()), **dict(triples()), **dict(pairs())}

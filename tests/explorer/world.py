@@ -1,11 +1,9 @@
-"""One small tree, the inputs that can reach it, and its state as a value."""
+"""One small tree, and the inputs that can reach it."""
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterator
-from operator import attrgetter
 from typing import Any
 
 from msgspec import Struct
@@ -13,6 +11,7 @@ from msgspec import Struct
 from supervisor._core.child import ChildState
 from supervisor._core.effects import (
     AddChild,
+    BeganToEnd,
     Begin,
     Bind,
     DeleteChild,
@@ -27,10 +26,11 @@ from supervisor._core.effects import (
     RestartChild,
     ShutDown,
     StartChild,
+    StartNoMore,
     StopChild,
     TimePassed,
 )
-from supervisor._core.node import Group, Node
+from supervisor._core.node import Node
 from supervisor._core.step import step
 from supervisor._core.table import insert, populate
 from supervisor._core.timers import next_deadline
@@ -38,7 +38,20 @@ from supervisor._errors import NotFound, Refused, Stuck
 from supervisor._spec.edges import edges_for
 from supervisor._spec.tree import Spec, Supervisor
 from supervisor._words import Outcome
-from tests.explorer.laws import Violation, Watch, everyone
+from tests.explorer.checks import Violation, broken
+from tests.explorer.laws import Watch, everyone
+from tests.explorer.state import (
+    Reach,
+    Saved,
+    digest,
+    fields_of,
+    of_child,
+    of_node,
+    record_of,
+    restore_child,
+    restore_node,
+)
+from tests.explorer.undecided import Answers, OpenSpec
 
 COMMANDS = {
     "stop": StopChild,
@@ -47,11 +60,6 @@ COMMANDS = {
     "release": ReleaseChild,
     "delete": DeleteChild,
 }
-TABLES = ("crashes", "dependents", "holds", "waiting")  # of a child, changed in place
-SCALARS = tuple(name for name in ChildState.__slots__ if name not in TABLES)
-scalars_of, tables_of = attrgetter(*SCALARS), attrgetter(*TABLES)
-LONG = 31.0
-"""Ages beyond this many seconds decide nothing in the trees that are walked."""
 
 
 class Tree(Struct, frozen=True):
@@ -60,91 +68,132 @@ class Tree(Struct, frozen=True):
     spec: Supervisor
     commands: tuple[str, ...] = ("stop", "start", "restart")
     added: Spec | None = None  # may be added once while it runs
-    dynamic: bool = True
-    trial: bool = False
+    ways: tuple[str, ...] = ("soon",)  # in which it is: by start_soon, by start, or listed
     stop_within: float = math.inf
     extras: tuple[str, ...] = ("shut down",)
+    foreign: bool = False  # lives may be cancelled by somebody else
+    interrupt: bool = False  # lives may raise KeyboardInterrupt
+    open: dict[str, tuple[Any, ...]] = {}  # what is left open: by field, or child and field
 
 
 class World:
     """A tree that runs. Moves are words: ``crash a``, ``time``, ``shut down``."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, where: dict[str, str] | None = None) -> None:
         self.tree = tree
         self.now = 0.0
+        self.added = False
+        self.answers: Answers = list(tree.open.values())
+        for i, question in enumerate(tree.open):
+            wanted = (where or {}).get(question)
+            if wanted is not None:
+                self.answers[i] = tuple(w for w in self.answers[i] if label(w) in wanted.split("|"))
         self.node = Node(tree.spec, tree.spec.name, lambda: 0.0, stop_within=tree.stop_within)
         populate(self.node)
+        self.children: list[ChildState] = []  # all that ever were, also those forgotten
+        self.reach: dict[ChildState, Reach] = {}
+        self.binds = any(extra.startswith("bind") for extra in tree.extras)
+        for child in everyone(self.node):
+            self._know(child)
         self.watch = Watch(self.node)
-        self.added = False
-        self.known: dict[ChildState, None] = {}  # all that ever were, also those forgotten
         self.effects: list[Effect] = []
+        self._records: dict[ChildState, Any] = {}  # of the present state
+        self._numbers: dict[Any, int] = {}  # of the answers that are left, for the key
+
+    def _know(self, child: ChildState) -> None:
+        """Open what the tree leaves open of the child's declaration."""
+        questions = {q: i for i, q in enumerate(self.tree.open)}
+        asked = {
+            field: questions[name]
+            for field in ("restart", "quarantine")
+            for name in (f"{child.name} {field}", field)
+            if name in questions
+        }
+        quarantine = child.spec.quarantine
+        if "quarantine" in asked:
+            quarantine = next(filter(None, self.tree.open["quarantine"]), None)
+        self.reach[child] = Reach(child.spec, quarantine)
+        self.children.append(child)
+        if asked:
+            child.spec = OpenSpec(child.spec, self.answers, asked)
 
     # --- moves ----------------------------------------------------------------------------------
 
     def moves(self) -> list[str]:
         """All that can happen now."""
-        if not self.watch.lives and not self.node.booted and not self.node.booting:
+        node, tree = self.node, self.tree
+        if not (node.booted or node.booting or node.closing):
             return ["begin"]
         if self.watch.finished:
             return []
         found: list[str] = []
-        if next_deadline(self.node) != math.inf:
+        if next_deadline(node) != math.inf:
             found.append("time")
-        for child in self._children():
-            found.extend(f"{verb} {child.name}" for verb in self._verbs(child))
-        if not self.node.closing:
-            for child in self.node.children.values():
-                found.extend(f"{command} {child.name}" for command in self.tree.commands)
-            if self.tree.added is not None and not self.added:
-                found.append("add")
-        found.extend(
-            extra
-            for extra in self.tree.extras
-            if extra == "hurry" or (not self.node.closing and self._names(extra))
-        )
+        for child in self.children:
+            if child.state != "down":
+                found.extend([f"{verb} {child.name}" for verb in self._verbs(child)])
+        if node.closing:
+            left = ("hurry", "shut down") if node.in_line else ("hurry",)
+            found.extend([extra for extra in tree.extras if extra in left])
+            return found
+        for name in node.children:
+            found.extend([f"{command} {name}" for command in tree.commands])
+        if tree.added is not None and not self.added and tree.added.name not in node.children:
+            found.extend([f"add {way}" for way in tree.ways])
+        found.extend([extra for extra in tree.extras if self._names(extra)])
         return found
 
     def _verbs(self, child: ChildState) -> Iterator[str]:
-        if not child.alive:
-            return
         if child.state == "starting":
-            yield from ("ready", "decline")
-        if child.asked:
-            yield "end"
+            yield "ready"
+        if child.state == "starting" or not child.reports:
+            yield "decline"
         yield "crash"
         if not child.is_supervisor or child.asked:
             yield "return"
+        if child.asked or self.tree.foreign:
+            yield "end"
+        if self.tree.interrupt:
+            yield "interrupt"
         if child.is_supervisor and child.state != "stuck":
             yield "only_stuck"
-        if child.probing and child.state == "ready":
+            if child.up and not child.ending:
+                yield "ending"
+        if child.state == "ready" and child.probing:
             yield "healthy"
+        if child.state == "ready" and child.heartbeat is not None and child.beat != self.now:
+            yield "beat"
 
     def _names(self, move: str) -> bool:
         """Whether the children that the move names are there."""
-        return move == "shut down" or self.node.children.keys() >= {*move.split()[2:]}
+        return not move.startswith("bind") or self.node.children.keys() >= {*move.split()[2:]}
 
-    def _children(self) -> list[ChildState]:
-        return sorted({*everyone(self.node), *self.watch.running}, key=lambda c: c.index)
-
-    def apply(self, move: str) -> list[Effect]:
-        """Make the move and check every law.
+    def apply(self, move: str) -> bool:
+        """Make the move and check what it did; whether anything has changed.
 
         Raises:
-            Violation: one was broken, or the machine failed.
+            Violation: a law was broken, or the machine failed.
+            Undecided: it depends on what the tree leaves open; restore the state.
         """
+        self.effects = []
+        if move.startswith("beat "):
+            self._child(move[5:]).beat = self.now
+            return True
         input = self._input(move)
         self.watch.before(input)
         try:
             self.effects = step(self.node, input, self.now)
         except (Refused, NotFound, Stuck):
-            self.effects = []
-            if self.node.agenda or self.node.movers:
-                raise Violation(f"{move} was refused, but has changed something") from None
-            return self.effects
+            if self.node.agenda or self.node.movers or self.node.effects:
+                broken("refusal", move)
+            return False
         except Exception as error:
-            raise Violation(f"{move}: the machine failed: {error!r}") from error
-        self.watch.after(input, self.effects)
-        return self.effects
+            raise Violation("fails", f"{move}: {error!r}") from error
+        self.watch.told(input, self.effects)
+        return True
+
+    def _child(self, name: str) -> ChildState:
+        return next(child for child in self.children if child.name == name)
 
     def _input(self, move: str) -> Input:
         verb, _, name = move.partition(" ")
@@ -155,15 +204,17 @@ class World:
             return TimePassed()
         if move == "shut down":
             return ShutDown(self.now + 20, "the walk says so")
+        if move == "start no more":
+            return StartNoMore()
         if move == "hurry":
             return Hurry(self.now + 1, "the walk says so")
         if verb == "add":
-            return self._add()
+            return self._add(name)
         if verb == "bind":  # "bind each c a"
             binding, of, to = name.split()
             by_name = self.node.children
             return Bind(by_name[of], by_name[to], binding)  # type: ignore[arg-type]
-        child = next(c for c in self._children() if c.name == name)
+        child = self._child(name)
         if verb in COMMANDS:
             command: Input = COMMANDS[verb](child)
             return command
@@ -171,126 +222,84 @@ class World:
             return ReportedReady(child, child.life)
         if verb == "healthy":
             return MarkedHealthy(child)
+        if verb == "ending":
+            return BeganToEnd(child)
         if verb == "only_stuck":
             return OnlyStuckLeft(child)
-        return Exited(child, child.life, outcome(verb))
+        return Exited(child, child.life, OUTCOMES[verb])
 
-    def _add(self) -> Input:
+    def _add(self, way: str) -> Input:
         spec = self.tree.added
         assert spec is not None
         listed = {n: c.spec for n, c in self.node.children.items() if not c.dynamic}
         child = insert(self.node, spec, spec.name, *edges_for(spec.name, spec, listed))
-        child.dynamic, child.trial = self.tree.dynamic, self.tree.trial
+        child.dynamic, child.trial = way != "listed", way != "soon"
+        self._know(child)
         self.added = True
         return AddChild(child)
 
     # --- the state as a value -------------------------------------------------------------------
 
-    def save(self) -> tuple[Any, ...]:
-        self.known.update(dict.fromkeys(everyone(self.node)))
-        children = [
-            (child, scalars_of(child), tuple(map(_copy, tables_of(child)))) for child in self.known
-        ]
-        fields = {name: _copy(value) for name, value in vars(self.node).items()}
-        return self.now, self.added, children, fields, self.watch.save()
-
-    def restore(self, saved: tuple[Any, ...]) -> None:
-        self.now, self.added, children, fields, watch = saved
-        for child, scalars, tables in children:
-            if scalars_of(child) != scalars:
-                for name, value in zip(SCALARS, scalars, strict=True):
-                    setattr(child, name, value)
-            for name, value in zip(TABLES, tables, strict=True):
-                setattr(child, name, _copy(value))
-        for name, value in fields.items():
-            setattr(self.node, name, _copy(value))
-        self.watch.restore(watch)
-
-    def key(self) -> tuple[Any, ...]:
-        """The state but for what decides nothing: numbers of lives, long ages, errors."""
-        node, now = self.node, self.now
-        children = tuple(self._child_key(child) for child in self._children())
-        group = node.group
-        return (
-            children,
-            node.booting,
-            node.booted,
-            node.closing,
+    def look(self, base: Saved | None = None) -> Saved:
+        """All that a move may change. What is as it was in ``base`` is shared with that."""
+        next_deadline(self.node)  # drops timers that are out of date
+        records, parts = {}, {}
+        for child in self.children:
+            before = None if base is None else base.records.get(child)
+            records[child] = record = record_of(child, before)
+            if base is not None and record is before and base.now == self.now:
+                parts[child] = base.parts[child]
+            else:
+                parts[child] = of_child(child, self.now, self.reach[child], binds=self.binds)
+        self._records = records
+        return Saved(
+            self.now,
             self.added,
-            _age(now, node.last_call),
-            _age(now, node.by),
-            tuple(_age(now, at) for at in node.log),
-            None if group is None else (group.start, tuple(c.name for c in group.causes)),
-            tuple((c.name, c.queued) for c in node.queue),
-            tuple(tuple(c.name for c in batch) for batch in node.stops),
-            node.stopping,
-            tuple(c.name for c in self.watch.pending),
-            _due(now, self.watch.group_until),
-            tuple((index, _due(now, due)) for index, due in self.watch.aside_until.items()),
-            node.outcome.kind,
+            tuple(self.answers),
+            tuple(self.children),
+            records,
+            parts,
+            fields_of(self.node),
+            self.watch.save(),
         )
 
-    def _child_key(self, child: ChildState) -> tuple[Any, ...]:
-        now = self.now
-        return (
-            child.name,
-            child.state,
-            child.life > 0,
-            tuple((h.owner, _age(now, h.until)) for h in (child.holds or {}).values()),
-            child.lost,
-            child.leaving,
-            child.pulling,
-            child.asked,
-            child.condemned,
-            child.judged,
-            child.trial,
-            child.again,
-            min(child.attempt, 2),
-            min(child.times, 2),
-            child.probing,
-            child.queued,
-            child.in_round,
-            child.stop_turn,
-            child.removed,
-            None if child.blocker is None else child.blocker.name,
-            None if child.waiting is None else tuple(w.name for w in child.waiting),
-            tuple(_age(now, at) for at in child.crashes or () if _counts(child, now - at)),
-            _age(now, child.cancel_at),
-            _age(now, child.stuck_at),
-            _age(now, child.timer),
-            _age(now, child.unready_since),
-            _age(now, child.since) if child.up and child.timer != math.inf else None,
-            child.reason,
-            _due(now, self.watch.not_before.get(child)),
-            self.watch.over.get(child),
-        )
+    def restore(self, saved: Saved, *, broken_off: bool = False) -> None:
+        """Make everything as it was, and no more than what is known to differ, unless a move was
+        broken off."""
+        for child, record in saved.records.items():
+            if broken_off or self._records.get(child) is not record:
+                restore_child(child, record)
+        self._records = saved.records
+        self.now, self.added = saved.now, saved.added
+        self.answers[:] = saved.answers
+        self.children = list(saved.children)
+        restore_node(self.node, saved.node)
+        self.watch.restore(saved.account)
+
+    def parts(self, saved: Saved) -> tuple[Any, ...]:
+        """The state but for what decides nothing: numbers of lives, long ages, errors."""
+        node = of_node(self.node, self.now)
+        return list(saved.parts.values()), self.added, node, self.watch.key()
+
+    def digest_of(self, saved: Saved) -> bytes:
+        """The key but for what is taken for granted of the declaration."""
+        self.restore(saved, broken_off=True)
+        return digest(self.parts(saved))
+
+    def key(self, saved: Saved) -> bytes:
+        number = self._numbers.setdefault(saved.answers, len(self._numbers))
+        return digest((*self.parts(saved), number))
 
 
-def outcome(verb: str) -> Outcome:
-    if verb == "crash":
-        return Outcome("crashed", ValueError("on cue"))
-    if verb == "decline":
-        return Outcome("declined", reason="on cue")
-    return Outcome({"return": "returned", "end": "cancelled"}[verb])
+def label(answer: Any) -> str:
+    """An answer as a person writes it."""
+    return answer if isinstance(answer, str) else "off" if answer is None else "on"
 
 
-def _counts(child: ChildState, age: float) -> bool:
-    return child.spec.quarantine is not None and age < child.spec.quarantine.within
-
-
-def _due(now: float, at: float | None) -> float:
-    return 0.0 if at is None or at <= now else round(at - now, 6)
-
-
-def _age(now: float, at: float | None) -> float | None:
-    if at is None or math.isinf(at):
-        return at
-    return max(-LONG, min(LONG, round(at - now, 6)))
-
-
-def _copy(value: Any) -> Any:
-    if isinstance(value, Group):
-        return Group(value.start, value.causes.copy())
-    if isinstance(value, dict):
-        return {k: v.copy() if isinstance(v, list) else v for k, v in value.items()}
-    return value.copy() if isinstance(value, list | deque | set) else value
+OUTCOMES = {
+    "crash": Outcome("crashed", ValueError("on cue")),
+    "interrupt": Outcome("crashed", KeyboardInterrupt()),
+    "decline": Outcome("declined", reason="on cue"),
+    "return": Outcome("returned"),
+    "end": Outcome("cancelled"),
+}
