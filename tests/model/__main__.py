@@ -6,43 +6,13 @@ from __future__ import annotations
 
 import argparse
 import random
-import signal
 import sys
 import time
 from typing import Any
 
-import anyio
-
-from supervisor.testing import virtual_backend
-from tests.model import draw
-from tests.model.draw import Choice, Draw
-from tests.model.drive import Drive
+from tests.model.draw import Choice
 from tests.model.plan import Plan
-
-
-def chosen(seed: int, number: int) -> tuple[Plan, list[Choice], str]:
-    source = Draw(random.Random(seed).randrange)
-    return draw.tree(source), draw.steps(source, number), source.one("stop", "cancel")
-
-
-def play(backend: Any, plan: Plan, choices: list[Choice], end: str) -> BaseException | None:
-    name, options = virtual_backend(backend)
-    signal.setitimer(signal.ITIMER_REAL, 5, 1)
-    try:
-        anyio.run(Drive(plan).run, choices, end, backend=name, backend_options=options)
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        return error
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    return None
-
-
-def hung(*_: object) -> None:
-    raise TimeoutError("hung")
+from tests.model.runs import chosen, play
 
 
 def smaller(backend: Any, plan: Plan, choices: list[Choice], end: str, error: BaseException) -> Any:
@@ -65,22 +35,21 @@ def main() -> int:
     parser.add_argument("--backend", choices=["asyncio", "trio"], default="asyncio")
     parser.add_argument("--failures", type=int, default=1, help="stop after so many")
     options = parser.parse_args()
-    signal.signal(signal.SIGALRM, hung)
     first = random.SystemRandom().randrange(10**9) if options.seed is None else options.seed
     began, failed = time.perf_counter(), 0
     for seed in range(first, first + options.runs):
         plan, choices, end = chosen(seed, options.steps)
-        if seed % 50 == 0:
-            print(seed, f"{time.perf_counter() - began:.1f}")
         error = play(options.backend, plan, choices, end)
         if error is None:
             continue
         failed += 1
-        if not isinstance(error, TimeoutError):
-            error = smaller(options.backend, plan, choices, end, error)
+        error = smaller(options.backend, plan, choices, end, error)
         print(f"--- {type(error).__name__}: {error}")
         print(*getattr(error, "__notes__", []), sep="\n")
-        print(f"again: python -m tests.model --backend {options.backend} --runs 1 --seed {seed}")
+        print(
+            f"again: python -m tests.model --backend {options.backend} --runs 1 --seed {seed}",
+            flush=True,
+        )
         if failed >= options.failures:
             break
     print(f"{seed - first + 1} runs, {failed} failed, {time.perf_counter() - began:.1f} s")

@@ -10,6 +10,7 @@ moment the order would be the scheduler's, and the model would have to know it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
@@ -17,6 +18,9 @@ from typing import Any
 from tests.model.plan import Aside, Delay, Plan
 
 Choice = tuple[int, int, int]
+
+FALLBACKS = os.environ.get("MODEL_FALLBACKS") == "1"
+"""Whether children may have fallbacks; see docs/model.md for why that is not so by default."""
 
 STRATEGIES = ("one_for_one", "one_for_all", "rest_for_one")
 RESTARTS = ("permanent", "permanent", "transient", "temporary")
@@ -76,7 +80,11 @@ def child(source: Draw, name: str, elders: list[Plan], depth: int) -> Plan:
     if depth < 1 and source.some(6):
         inner = supervisor(source, name, depth + 1)
         return common(source, inner, elders)
-    return common(source, leaf(source, name, depth), elders)
+    made = common(source, leaf(source, name, depth), elders)
+    if not FALLBACKS or made.aside is None or not source.some(2):
+        return made
+    stand_in = _replace(leaf(source, f"{name}2", depth), delay=delay(source), aside=aside(source))
+    return _replace(made, fallback=_replace(stand_in, critical=False))
 
 
 def common(source: Draw, plan: Plan, elders: list[Plan]) -> Plan:
@@ -96,7 +104,7 @@ def common(source: Draw, plan: Plan, elders: list[Plan]) -> Plan:
     )
 
 
-def leaf(source: Draw, name: str, depth: int, *, fallbacks: bool = True) -> Plan:
+def leaf(source: Draw, name: str, depth: int) -> Plan:
     unit = 1 + next(source.units) * 0.0137
     reports = source.some(2)
     takes = source.one(0.0, 0.0, 1.31) * unit

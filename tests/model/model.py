@@ -68,6 +68,7 @@ class Child:
         found = [(branch.named(name), binding) for name, binding in plan.needs]
         # Found once: one that is forgotten stays needed.
         self.needs = [(other, binding) for other, binding in found if other is not None]
+        self.called_upon = 0  # lives of a fallback before it was last called upon: a new series
         self.primary: Child | None = None  # whose fallback this is
         self.fallback: Child | None = None
         if plan.fallback is not None:
@@ -104,6 +105,7 @@ class Branch:
         self.path = path
         self.seat = seat  # the child that this is a life of; the root has none
         self.children: list[Child] = []
+        self.orphans: list[Child] = []  # fallbacks on their way down, whose primary was forgotten
         self.booting = True
         self.round: list[Child] = []  # those that start in order: in a boot, in a group restart
         self.closing = False
@@ -121,8 +123,8 @@ class Branch:
         return next((child for child in self.children if child.plan.name == name), None)
 
     def everyone(self) -> Iterator[Child]:
-        """The children, each followed by its fallback."""
-        for child in self.children:
+        """The children, each followed by its fallback, and by that one's."""
+        for child in [*self.children, *self.orphans]:
             yield child
             fallback = child.fallback
             while fallback is not None:
@@ -133,8 +135,8 @@ class Branch:
 class Model:
     """The tree. Its methods are what may happen; ``told`` gathers what there is to tell of it."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.now = 0.0
+    def __init__(self, plan: Plan, now: float = 0.0) -> None:
+        self.now = now
         self.told: list[tuple[object, ...]] = []
         self.runs: dict[str, int] = defaultdict(
             int
@@ -197,13 +199,20 @@ class Model:
             return False
         if binding == "each" or other.removed:
             return True
-        if other.held("quarantine") and other.fallback is not None:
-            return not other.fallback.up
+        if self._stood_in_for(other):
+            return False
         return other.held(*LOST) or any(
-            self._lost(further, further_binding)
+            self._lost(further, "final") or (other.alive and self._lost(further, further_binding))
             for further, further_binding in other.needs
-            if further_binding == "final" or other.alive
         )
+
+    def _stood_in_for(self, child: Child) -> bool:
+        """Whether its fallback runs, is about to, or is just being restarted."""
+        stand_in = child.fallback
+        if stand_in is None or not child.held("quarantine") or child.held(*AT_REST):
+            return False
+        lasts = not stand_in.held(*LOST)
+        return lasts or self._stood_in_for(stand_in)
 
     def serving(self, child: Child) -> bool:
         """Whether it is ready and to stay so, or its fallback is: what needs it may run."""
@@ -251,7 +260,7 @@ class Model:
             and all(self.serving(other) for other, _ in child.needs)
             and all(self._passed(other) for other in self._after(child))
             and not any(self._going_down(other) for other in self._dependents(child))
-            and not (child.fallback is not None and child.fallback.alive)
+            and (child.fallback is None or child.fallback.state in ("down", "stuck"))
         )
 
     def _passed(self, elder: Child) -> bool:
@@ -323,10 +332,11 @@ class Model:
             if primary is None:
                 continue
             wanted = primary.held("quarantine") and not primary.held(*AT_REST)
-            wanted = wanted and not primary.alive and not branch.closing
+            wanted = wanted and not (primary.alive or primary.removed or branch.closing)
             if wanted == child.held("standby"):
                 if wanted:
                     del child.holds["standby"]
+                    child.called_upon = len(child.lives)
                 else:
                     child.holds["standby"] = None
                 return True
@@ -334,6 +344,11 @@ class Model:
 
     def _forget(self, branch: Branch) -> bool:
         """Forget one child that nothing is to bring back."""
+        for child in branch.orphans:
+            if not child.alive:
+                branch.orphans.remove(child)
+                self._go_with(child)
+                return True
         for child in branch.children:
             if not child.alive and self._is_over(child):
                 self._remove(child)
@@ -491,8 +506,6 @@ class Model:
         if child.plan.restart == "temporary" and child.primary is None:
             life.verdict = "forget"
             child.probing = False
-        elif child.trial:
-            life.verdict = "forget"
         else:
             life.crashed = True
             self._restart(child, phase, list(errors))
@@ -504,6 +517,9 @@ class Model:
     def _restart(self, child: Child, phase: str, errors: list[str]) -> None:
         """Decide when it comes back, or that its supervisor gives up."""
         branch, life, plan = child.branch, child.life, child.plan
+        if child.trial:
+            life.verdict = "forget"  # it has not been ready: its first start has failed
+            return
         child.tried = True
         if branch.plan.strict and branch.booting and phase == "starting" and not child.dynamic:
             self._give_up(child, errors)
@@ -524,7 +540,8 @@ class Model:
                     self._back_off(child, plan.delay.cap)
                 self._restart_group(child)
                 return
-        number = history.attempt(child.lives, plan.delay.reset_after, self.now)
+        lives = child.lives[child.called_upon :]
+        number = history.attempt(lives, plan.delay.reset_after, self.now)
         self._back_off(child, history.delay(plan.delay, number), jitter=number > 1)
         self._restart_group(child)
 
@@ -614,9 +631,17 @@ class Model:
             self.tell("StopBegun", branch.path)
 
     def _remove(self, child: Child) -> None:
-        child.removed = True
         child.branch.children.remove(child)
+        self._go_with(child)
+
+    def _go_with(self, child: Child) -> None:
+        """Whoever is forgotten takes his fallback with him, once that is down."""
+        child.removed = True
         self.tell("Deleted", child.path)
+        if child.fallback is not None and child.fallback.alive:
+            child.branch.orphans.append(child.fallback)
+        elif child.fallback is not None:
+            self._go_with(child.fallback)
 
     # --- who is related to whom -------------------------------------------------------------------
 
@@ -865,7 +890,7 @@ class Model:
                 found.add((child.path, "stuck"))
             elif child.held(*AT_REST) or child.branch.closing:
                 pass  # finished, declined or stopped by somebody: nobody misses it
-            elif child.fallback is not None and child.held("quarantine") and self.serving(child):
+            elif child.fallback is not None and child.fallback.state == "ready":
                 found.add((child.path, "on its fallback"))
             elif child.probing:
                 found.add((child.path, "quarantined"))

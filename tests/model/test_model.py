@@ -21,6 +21,8 @@ from tests.model.drive import Drive
 from tests.model.plan import Plan
 
 RUNS = int(os.environ.get("MODEL_RUNS", "1000"))
+PART = 100
+"""Runs in one test: pytest ends a test that takes minutes, and shows where others are."""
 STEPS = 50
 SEED = os.environ.get("MODEL_SEED")
 MODEL = ("model", "history", "plan")
@@ -38,13 +40,16 @@ def runs(choose: Any) -> tuple[Plan, list[Choice], str]:
     return tree, draw.steps(source, STEPS), source.one("stop", "cancel")
 
 
+@pytest.mark.parametrize("part", range(-(-RUNS // PART)))
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_real_tree_does_what_the_model_says(backend: Literal["asyncio", "trio"]) -> None:
+def test_a_real_tree_does_what_the_model_says(
+    backend: Literal["asyncio", "trio"], part: int
+) -> None:
     number = random.SystemRandom().randrange(10**6) if SEED is None else int(SEED)
 
     @seed(number)
     @settings(
-        max_examples=RUNS,
+        max_examples=min(PART, RUNS),
         deadline=None,
         print_blob=True,
         suppress_health_check=list(HealthCheck),
@@ -58,8 +63,8 @@ def test_a_real_tree_does_what_the_model_says(backend: Literal["asyncio", "trio"
     try:
         play()
     except BaseException as error:
-        command = f"MODEL_SEED={number} MODEL_RUNS={RUNS} python -m pytest tests/model -k {backend}"
-        error.add_note(f"again: {command}")
+        runs_again = f"MODEL_SEED={number} MODEL_RUNS={min(PART, RUNS)}"
+        error.add_note(f"again: {runs_again} python -m pytest tests/model -k {backend}")
         raise
 
 

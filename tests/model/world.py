@@ -242,8 +242,14 @@ class World:
             )
         policies["stop"] = Stop(deadline=plan.deadline)
         if plan.fallback is not None:
-            policies["fallback"] = self._component(plan.fallback, f"{path}/fallback", {})
+            policies["fallback"] = self._fallback(plan.fallback, f"{path}/fallback")
         return self._component(plan, path, policies)
+
+    def _fallback(self, plan: Plan, path: str) -> Component:
+        spec = self.spec(plan, "")
+        assert isinstance(spec, Component)
+        named = {name: getattr(spec, name) for name in ("backoff", "quarantine", "stop")}
+        return self._component(plan, path, named | {"start_timeout": spec.start_timeout})
 
     def _component(self, plan: Plan, path: str, policies: dict[str, Any]) -> Component:
         actor = self.actors.setdefault(path, Actor(path, plan, self.raised))
