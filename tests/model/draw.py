@@ -90,7 +90,7 @@ def child(source: Draw, name: str, elders: list[Plan], depth: int) -> Plan:
 def common(source: Draw, plan: Plan, elders: list[Plan]) -> Plan:
     """What supervisors and components have alike: edges, restart type, backoff, quarantine."""
     names = [elder.name for elder in elders]
-    needs = tuple((name, source.one("final", "each")) for name in names if source.some(3))
+    needs = tuple((elder.name, binding(source, elder)) for elder in elders if source.some(3))
     after = tuple(name for name in names if source.some(6))
     restart = source.one(*RESTARTS)
     return _replace(
@@ -102,6 +102,12 @@ def common(source: Draw, plan: Plan, elders: list[Plan]) -> Plan:
         aside=aside(source),
         significant=restart != "permanent" and source.some(5),
     )
+
+
+def binding(source: Draw, elder: Plan) -> Any:
+    """Of a supervisor that ends of itself "each" sees two things in one instant, that it ends and
+    that it has ended; which of them its group sees first is the scheduler's."""
+    return "final" if elder.children is not None else source.one("final", "each")
 
 
 def leaf(source: Draw, name: str, depth: int) -> Plan:

@@ -175,10 +175,12 @@ class Drive:
     def _new(self, branch: Branch, amount: int, *, dynamic: bool) -> Plan:
         self.added += 1
         unit = 1.4 + self.added * 0.0119
-        elders = [child.plan.name for child in branch.children if not child.dynamic]
+        elders = [child.plan for child in branch.children if not child.dynamic]
         needs: tuple[Any, ...] = ()
         if amount % 4 == 3 and elders:
-            needs = ((elders[amount % len(elders)], "each" if amount > 4 else "final"),)
+            elder = elders[amount % len(elders)]
+            each = amount > 4 and elder.children is None
+            needs = ((elder.name, "each" if each else "final"),)
         return Plan(
             f"n{self.added}",
             restart=("transient", "permanent", "temporary")[amount % 3],

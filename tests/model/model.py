@@ -108,12 +108,18 @@ class Branch:
         self.orphans: list[Child] = []  # fallbacks on their way down, whose primary was forgotten
         self.booting = True
         self.round: list[Child] = []  # those that start in order: in a boot, in a group restart
-        self.closing = False
+        self.stopping = False  # it is its turn to stop, or it stops of itself
         self.over = False
         self.told_stuck = False  # that only stuck children are left
         self.restarts: list[float] = []  # when each was decided, for the intensity
         self.offenders: list[str] = []  # the errors that it gives up with
         self.returned = False  # a significant child has ended it
+
+    @property
+    def closing(self) -> bool:
+        """Whether it is stopping, or one above it is: nothing is started any more, and nothing
+        judged. But its children go on until it is its own turn."""
+        return self.stopping or (self.seat is not None and self.seat.branch.closing)
 
     @property
     def in_groups(self) -> bool:
@@ -169,7 +175,9 @@ class Model:
             self._start,
             self._conclude,
         )
-        return any(rule(branch) for branch in list(self.branches()) for rule in rules)
+        # Inner ones first: what ends within this instant has ended before others draw conclusions.
+        branches = list(self.branches())
+        return any(rule(branch) for branch in reversed(branches) for rule in rules)
 
     def _stop(self, branch: Branch) -> bool:
         """Ask one child to end that is to go down and may."""
@@ -225,9 +233,14 @@ class Model:
         """A child may end when what needs it is down; in a group restart and when its supervisor
         stops, the younger ones too: the listed one at a time in reverse, and the children of
         start_soon before them, together."""
+        if child.branch.closing and not child.branch.stopping:
+            return False
         before = set(self._dependents(child))
-        if child.branch.closing or child.held("group"):
-            before |= set(self._behind(child))
+        behind = set(self._behind(child))
+        if child.branch.stopping:
+            before |= behind
+        elif child.held("group"):
+            before |= {other for other in behind if other.held("group")}
         return not any(other is not child and self._going_down(other) for other in before)
 
     def _behind(self, child: Child) -> Iterator[Child]:
@@ -309,6 +322,8 @@ class Model:
                 continue
             if not elders or self._passed(elders[-1]):
                 child.in_turn = True
+                # Their wait is over, whatever becomes of them now.
+                branch.round = [other for other in branch.round if other not in elders]
                 return True
         return not queue and not branch.closing and self._end_round(branch)
 
@@ -367,7 +382,7 @@ class Model:
 
     def _conclude(self, branch: Branch) -> bool:
         """A supervisor that stops has ended when none of its children has a life."""
-        if not branch.closing or branch.over:
+        if not branch.stopping or branch.over:
             return False
         lives = {child.state for child in branch.everyone() if child.alive}
         if lives == {"stuck"} and not branch.told_stuck:
@@ -466,7 +481,7 @@ class Model:
             child.trial = False
             self._finish(child, "declined")
         elif how == "returned" and not expected:
-            self._judge_return(child)
+            self._judge_return(child, phase)
         else:
             self.tell("Stopped", child.path, life.number)
             ended = how == "returned" and not asked and not child.again
@@ -477,12 +492,12 @@ class Model:
         if expected and lost:
             self._significant(child, clean=False, bystander=True)
 
-    def _judge_return(self, child: Child) -> None:
+    def _judge_return(self, child: Child, phase: str) -> None:
         """Permanent: restarted. Transient: finished. Temporary: forgotten."""
         life, told = child.life, len(self.told)
         life.judged = self.now
         if child.plan.restart == "permanent" or child.primary is not None:
-            self._restart(child, "ready", [])
+            self._restart(child, phase, [])
         elif child.plan.restart == "transient":
             life.verdict = "finish"
             self._finish(child, "finished")
@@ -625,8 +640,8 @@ class Model:
         self._close(child.branch)
 
     def _close(self, branch: Branch) -> None:
-        if not branch.closing:
-            branch.closing = True
+        if not branch.stopping:
+            branch.stopping = True
             branch.booting = False
             self.tell("StopBegun", branch.path)
 
@@ -714,7 +729,8 @@ class Model:
         if child.state in ("stopping", "stuck") and child.inner is None:
             yield child.asked + child.plan.stop_takes, "end"
         policy = child.plan.aside
-        if child.probing and child.state == "ready" and policy is not None and not child.holds:
+        on_probation = child.probing and child.state == "ready" and not self.leaving(child)
+        if on_probation and policy is not None:
             assert child.life.ready is not None
             yield child.life.ready + policy.probe, "recovered"
         if child.unready is not None and child.unready + UNREADY > self.now:
