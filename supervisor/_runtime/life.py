@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
@@ -147,29 +147,35 @@ async def live(life: CurrentChild, arguments: Arguments | Exception) -> None:
     this life's exception as its context, and that one the one before, through ten thousand stops.
     """
     current_life.set(life)
-    state, node = life._state, life._node
-    scopes = node.tree.scopes
+    node, scopes = life._node, life._node.tree.scopes
     try:
         if not life._cancelled:
-            spec: Any = state.spec
-            if isinstance(arguments, Exception):
-                raise arguments
-            args, kwargs = arguments
-            if type(spec) is Resource:
-                await _hold(life, spec.factory(*args, **kwargs))
-            elif state.reports:
-                await spec.run(*args, task_status=life, **kwargs)
-            else:
-                await spec.run(*args, **kwargs)
+            await _call(life, arguments)
         outcome = CANCELLED if life._cancelled else RETURNED
     except BaseException as exc:
         outcome = _outcome(life, exc)
     handle = life._handle  # none yet where an eager task has ended before it was given one
     if handle is not None and scopes.left_open(handle):
         outcome = _closed(life, await scopes.close(handle), outcome)
-    node.tree.feed(node, Exited(state, life.life, outcome))
-    # Its error's traceback has this frame: a cycle, left to the collector at each crash.
-    del outcome
+    node.tree.feed(node, Exited(life._state, life.life, outcome))
+    # The traceback of a crash has this frame. Whoever keeps the error is not to keep the tree, and
+    # the error in the outcome would be a cycle, left to the collector at each crash.
+    del life, arguments, node, scopes, handle, outcome
+
+
+def _call(life: CurrentChild, arguments: Arguments | Exception) -> Awaitable[object]:
+    if isinstance(arguments, Exception):
+        raise arguments
+    spec: Any = life._state.spec
+    args, kwargs = arguments
+    called: Awaitable[object]
+    if type(spec) is Resource:
+        called = _hold(life, spec.factory(*args, **kwargs))
+    elif life._state.reports:
+        called = spec.run(*args, task_status=life, **kwargs)
+    else:
+        called = spec.run(*args, **kwargs)
+    return called
 
 
 async def _hold(life: CurrentChild, resource: AbstractAsyncContextManager[object]) -> None:

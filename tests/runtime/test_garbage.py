@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import gc
 import logging
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from supervisor import Backoff, Component, Crashed, Returned, Supervisor, open_supervisor
+from supervisor import (
+    Backoff,
+    Component,
+    Crashed,
+    Returned,
+    Supervisor,
+    current_child,
+    open_supervisor,
+)
 from supervisor._runtime.life import CurrentChild
 from supervisor._words import Outcome
 
@@ -51,3 +60,23 @@ async def test_a_life_that_ends_leaves_no_cycle(run: Any, garbage: list[Any]) ->
         found = [each for each in garbage if isinstance(each, CurrentChild | Outcome)]
         assert len(found) < 2, found
         await tree.stop()
+
+
+async def test_an_error_that_somebody_keeps_does_not_keep_the_tree() -> None:
+    kept: list[BaseException] = []
+    seen: list[weakref.ref[Any]] = []
+
+    async def crashes() -> None:
+        seen.append(weakref.ref(current_child().tree))
+        raise ValueError("on cue")
+
+    async def open_and_leave() -> None:
+        async with open_supervisor() as tree:
+            crashed = tree.events(Crashed)
+            tree.start_soon(crashes, restart="temporary")
+            kept.append((await anext(crashed)).error)  # type: ignore[attr-defined]
+
+    await open_and_leave()
+    gc.collect()
+    assert kept[0].__traceback__ is not None
+    assert seen[0]() is None
