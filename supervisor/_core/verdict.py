@@ -34,7 +34,8 @@ WAS_TO_STOP = Verdict("none", "was to stop")
 def exited(node: Node, child: ChildState, outcome: Outcome) -> None:
     """The child's life has ended completely."""
     was_stuck, phase, up = child.state == "stuck", child.state, _up(node, child)
-    _note_stretch(child, up)
+    if not child.judged:
+        _note_stretch(child, up)
     known = child.judged and outcome.error is child.error
     child.outcome = outcome
     if outcome.error is not None:

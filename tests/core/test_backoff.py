@@ -111,6 +111,18 @@ def test_a_healthy_stretch_begins_a_new_series_however_it_ended() -> None:
     assert drive.events(Crashed)[-1].verdict.delay == 1
 
 
+def test_a_heartbeat_missed_after_a_healthy_stretch_is_the_first_of_the_new_series() -> None:
+    policy = Backoff(first=1, base=4, cap=60, jitter="none", reset_after=10)
+    drive = Drive(child("a", backoff=policy, heartbeat=20))
+    drive.advance(20)
+    assert drive.events(Crashed)[-1].verdict.delay == 1
+    drive.advance(1)
+
+    drive.crash("a")
+
+    assert drive.events(Crashed)[-1].verdict.delay == 4
+
+
 def test_the_stretch_is_counted_from_readiness_not_from_the_start() -> None:
     policy = Backoff(first=1, base=4, cap=60, jitter="none", reset_after=10)
     drive = Drive(slow("a", backoff=policy))

@@ -290,3 +290,15 @@ def test_a_supervisor_of_a_critical_child_escalates_too() -> None:
 
     assert drive.verdicts()[-1].rule == "critical"
     assert drive.node.finished
+
+
+def test_a_heartbeat_missed_after_a_whole_window_is_the_first_of_a_row() -> None:
+    policy = Quarantine(crashes=1, within=10, open=60, factor=2, cap=200, probe=5)
+    drive = Drive(child("a", quarantine=policy, heartbeat=20))
+    drive.advance(20)
+    assert drive.events(Quarantined)[-1].times == 1
+    drive.advance(60)
+
+    drive.crash("a")
+
+    assert drive.events(Quarantined)[-1].times == 2

@@ -342,6 +342,7 @@ class Account:
         if child is None or verdict.action == "none":
             return
         self._note_stretch(child)
+        self.since = without(self.since, child)  # one that was declared failed is not done with yet
         now, policy = self.node.now, child.spec.quarantine
         if verdict.action in ("restart", "quarantine"):
             assert verdict.until is not None
