@@ -108,7 +108,7 @@ def _bring_down(node: Node, child: ChildState, was_stuck: bool) -> None:
         node.stuck -= 1
     left_the_round(node, child)
     if node.closing and concerns_nobody(child) and not child.needs:
-        child.leaving = False  # that is all that a look at it would find
+        child.leaving, child.timer = False, math.inf  # that is all that a look at it would find
     else:
         node.changed(child)
         node.touch_dependents(child)

@@ -341,3 +341,16 @@ def test_a_supervisor_is_rushed_too_when_everything_is_cancelled_at_once() -> No
 
     assert drive.rushed == [("inner", 1.0)]
     assert drive.cancelled == ["b"]
+
+
+def test_who_has_ended_leaves_no_deadline_to_a_stop() -> None:
+    drive = Drive(child("a", stop=Stop(deadline=60)), child("b"), obedient=False)
+    drive.shut_down()
+    assert drive.deadline == 5
+    drive.end("b")
+    assert drive.deadline == 60
+
+    drive.end("a")
+
+    assert drive.outcome is not None
+    assert drive.deadline == math.inf
