@@ -177,7 +177,7 @@ def _move(node: Node, child: ChildState) -> None:
         blocker = blocked_by(node, child)
         if blocker is None:
             _start(node, child)
-        else:
+        elif blocker is not child:  # the last of its own dependents to go looks at it by itself
             _register(blocker, child)
     if child.waiting and child.state == "down" and passed(node, child):
         # What lets the others by may have changed at something that it waits for itself.
@@ -196,7 +196,8 @@ def _register(blocker: ChildState, child: ChildState) -> None:
 
 
 def blocked_by(node: Node, child: ChildState) -> ChildState | None:
-    """The first of those that keep a wanted child from starting, its place in the order aside."""
+    """The first of those that keep a wanted child from starting, its place in the order aside; itself
+    while dependents of it are on their way down."""
     for target, _ in child.needs:
         if not target.serving:
             return target
@@ -205,8 +206,7 @@ def blocked_by(node: Node, child: ChildState) -> ChildState | None:
             return target
     if child.fallback is not None and child.fallback.alive and child.fallback.state != "stuck":
         return child.fallback
-    pulled = _pulled(child)
-    return None if pulled is None else next(_pullers(pulled))
+    return _pulled(child)
 
 
 def _pulled(child: ChildState) -> ChildState | None:
@@ -215,12 +215,6 @@ def _pulled(child: ChildState) -> ChildState | None:
     while at is not None and at.pulling == 0:
         at = at.primary
     return at
-
-
-def _pullers(child: ChildState) -> Iterator[ChildState]:
-    for dependent in child.dependents or ():
-        if dependent.leaving:
-            yield dependent
 
 
 def passed(node: Node, child: ChildState) -> bool:

@@ -99,6 +99,25 @@ def test_a_dependents_return_touches_those_that_it_concerns(
     assert len(looked_at) <= 24
 
 
+def test_dependents_that_end_one_by_one_look_at_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    dependents = [f"c{i}" for i in range(200)]
+    drive = Drive(
+        child("a"),
+        *(child(n, needs={"a": "each"}) for n in dependents),
+        obedient=False,
+        watched=False,
+    )
+    drive.crash("a")
+
+    with touched(monkeypatch) as looked_at:
+        for name in dependents[:-1]:
+            drive.end(name)
+
+    assert len(looked_at) <= 4 * len(dependents)
+    drive.end(dependents[-1])
+    assert drive["a"].state == drive["c199"].state == "ready"
+
+
 def test_a_long_chain_of_needs_waits_and_comes_up() -> None:
     links = [child(f"c{i}", needs=(f"c{i - 1}",)) for i in range(1, 1500)]
     drive = Drive(slow("c0", backoff=SECOND), *links, watched=False)

@@ -299,7 +299,7 @@ class Watch(Account):
             return
         if not child.queued and not any(target.lost for target, _ in child.needs):
             at = child.blocker
-            if at is None or child not in (at.waiting or ()):
+            if not child.pulling and (at is None or child not in (at.waiting or ())):
                 broken("registered", child, "waits nowhere")
         if not all(self.serves(target) for target, _ in child.needs):
             return

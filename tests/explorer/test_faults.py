@@ -130,7 +130,7 @@ def wants_in_a_stop(node: Node, child: ChildState) -> bool:
 @plant("overlap", order, "blocked_by", EACH)
 def sees_no_pullers(node: Node, child: ChildState) -> ChildState | None:
     found = blocked_by(node, child)
-    return None if found is not None and found.leaving and child.pulling else found
+    return None if found is child else found
 
 
 @plant("beside", order, "blocked_by", SPARE)

@@ -694,8 +694,8 @@ NEEDS = (
         fault="a child starts again before what depends on it is down",
         law=3,
         function="blocked_by",
-        old="pulled = _pulled(child)",
-        new="pulled = None",
+        old="return _pulled(child)",
+        new="return None",
         killed_by=(
             "tests/core/test_needs.py::test_nothing_starts_again_before_the_last_dependent_is_down",
         ),
