@@ -421,7 +421,7 @@ class Model:
         """Let a life do what it does at its start. That is after all that follows from its being
         spawned, so one that is asked to end in the same instant does nothing at all."""
         for child in self.everyone():
-            if child.fresh:
+            if child.fresh and child.up:
                 child.fresh = False
                 self.runs[child.path] += 1
                 answer = self.answers[child.path].pop(0) if self.answers[child.path] else "open"
@@ -448,8 +448,6 @@ class Model:
         self.tell("StopAsked", child.path, child.life.number)
         if child.inner is not None:
             self._close(child.inner)
-        elif not child.plan.stop_takes or child.fresh:
-            self._end_asked(child)
 
     def _end_asked(self, child: Child) -> None:
         if child.plan.stop_raises and not child.fresh:
@@ -727,7 +725,8 @@ class Model:
         if child.state == "stopping" and child.inner is None:
             yield child.asked + child.plan.deadline, "stuck"
         if child.state in ("stopping", "stuck") and child.inner is None:
-            yield child.asked + child.plan.stop_takes, "end"
+            # All that are asked to end at once are asked before the first of them has ended.
+            yield child.asked + (0 if child.fresh else child.plan.stop_takes), "end"
         policy = child.plan.aside
         on_probation = child.probing and child.state == "ready" and not self.leaving(child)
         if on_probation and policy is not None:
