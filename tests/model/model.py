@@ -313,23 +313,23 @@ class Model:
     def _take_turns(self, branch: Branch) -> bool:
         """Give the next child its turn in a boot or group restart: when the one before it in the
         list need not be waited for."""
-        branch.round = [child for child in branch.round if not child.removed]
+        # Whose wait is over is waited for no longer, whatever becomes of him later.
+        branch.round = [
+            child
+            for child in branch.round
+            if not (child.removed or (child.in_turn and self._passed(child)))
+        ]
         queue = [child for child in branch.round if not child.in_turn]
         for child in queue:
             before = branch.round[: branch.round.index(child)]
-            elders = [other for other in before if not (other.dynamic or other.held("group"))]
-            if child.held("group") or not all(other.in_turn for other in elders):
-                continue
-            if not elders or self._passed(elders[-1]):
+            waits = any(not (other.dynamic or other.held("group")) for other in before)
+            if not (waits or child.held("group")):
                 child.in_turn = True
-                # Their wait is over, whatever becomes of them now.
-                branch.round = [other for other in branch.round if other not in elders]
                 return True
         return not queue and not branch.closing and self._end_round(branch)
 
     def _end_round(self, branch: Branch) -> bool:
-        listed = [child for child in branch.round if not child.dynamic]
-        if listed and not self._passed(listed[-1]):
+        if any(not child.dynamic for child in branch.round):
             return False
         branch.round.clear()
         if not branch.booting:
