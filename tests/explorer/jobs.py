@@ -36,6 +36,7 @@ def walk_one(job: Job) -> Found:
     except Broken as why:
         return Found(family, tree, time.process_time() - began, broken=_how(family, tree, why))
     finally:
+        gc.enable()
         gc.collect()
     return Found(family, tree, time.process_time() - began, walked)
 
