@@ -407,7 +407,10 @@ class Account:
         """Take those off the start order whose turn is over."""
         if self.closing or self.still:
             self.pending = ()
-        while self.pending and self.node.group is None and self.out_of_the_way(self.pending[0]):
+        start = math.inf if self.node.group is None else self.node.group.start
+        while self.pending and self.pending[0].index < start:
+            if not self.out_of_the_way(self.pending[0]):
+                break
             self.pending = self.pending[1:]
         if self.probing:
             self.probing = frozenset(c for c in self.probing if not c.removed)
