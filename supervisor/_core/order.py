@@ -357,6 +357,8 @@ def append(node: Node, child: ChildState) -> None:
     """Have a child started after all others that wait for their turn; it is younger than these."""
     child.queued = True
     node.queue.append(child)
+    if len(node.queue) > 64 + 4 * node.size:  # most of these have left it since
+        node.queue = deque(child for child in node.queue if child.queued)
     node.touch(child)
 
 

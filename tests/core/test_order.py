@@ -192,3 +192,19 @@ def test_who_fails_again_and_again_at_once_holds_nobody_up() -> None:
 
     assert drive.states() == "a:starting b:ready"
     assert drive.node.booted
+
+
+def test_who_comes_and_goes_while_a_boot_is_held_up_leaves_no_place_behind() -> None:
+    drive = Drive(slow("a"), child("b"), watched=False)
+    drive.add(child("c"))
+    for _ in range(1000):
+        drive.add(child("d"))
+        drive.stop("c")
+        drive.delete("c")
+        drive.add(child("c"))
+        drive.stop("d")
+        drive.delete("d")
+
+    assert len(drive.node.queue) < 100
+    drive.ready("a")
+    assert drive.states() == "a:ready b:ready c:ready"
