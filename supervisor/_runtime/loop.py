@@ -25,15 +25,27 @@ def new_loop(*, uvloop: bool, on_exit: Callable[[Exit], None]) -> AbstractEventL
         import asyncio
 
         loop = asyncio.new_event_loop()
-    leaves = loop.run_forever
+    leaves, stops = loop.run_forever, loop.stop
+    stopping = False
 
     def run_forever() -> None:
+        nonlocal stopping
         while True:
             try:
-                return leaves()
+                leaves()
             except (KeyboardInterrupt, SystemExit) as exc:
                 on_exit(exc)
+                if stopping:
+                    stops()  # left in this way, it has forgotten
+            else:
+                stopping = False
+                return
 
-    # On the object, as the class depends on the platform. `run_until_complete` goes through it.
-    loop.run_forever = run_forever  # type: ignore[method-assign]
+    def stop() -> None:
+        nonlocal stopping
+        stopping = True
+        stops()
+
+    # On the object, as the class depends on the platform. `run_until_complete` goes through them.
+    loop.run_forever, loop.stop = run_forever, stop  # type: ignore[method-assign]
     return loop

@@ -80,6 +80,21 @@ def test_what_a_task_of_nobody_raises_ends_the_tree_in_order(loop: str) -> None:
     assert "a task wants the process to end" in done.stderr
 
 
+@pytest.mark.parametrize("loop", LOOPS[:2])
+def test_what_is_raised_in_the_last_turn_of_the_loop_does_not_keep_it(loop: str) -> None:
+    """A loop that is left by an exception forgets that it was told to stop."""
+    raises = """
+    import asyncio
+    (main,) = (task for task in asyncio.all_tasks() if "_main" in task.get_name())
+    main.add_done_callback(lambda main: sys.exit(8))
+    task = asyncio.create_task(ends())
+    await anyio.sleep_forever()
+    """
+    done = program(EXITS % (raises.strip(), f"{loop}, stop_within=5"))
+    assert done.returncode == 7
+    assert done.stdout == "younger ended\nelder ended\n"
+
+
 def test_a_thread_that_outlives_the_tree_does_not_keep_the_process() -> None:
     """Law 9: the program can still exit; asyncio's worker threads would keep it."""
     done = program(
