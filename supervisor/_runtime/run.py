@@ -216,8 +216,9 @@ class _Warden:
 
     def on_exit(self, exc: Exit) -> None:
         """A task has raised what asyncio leaves its loop for: the tree stops in order instead."""
-        self.exit = self.exit or exc
-        self._queue.put("exit")
+        if self.exit is None:  # what raises at each turn of the loop is one word all the same
+            self.exit = exc
+            self._queue.put("exit")
 
     def _see(self, event: Event) -> None:
         if type(event) is StopBegun and self._running and event.path == self._running[0].name:

@@ -95,6 +95,21 @@ def test_what_is_raised_in_the_last_turn_of_the_loop_does_not_keep_it(loop: str)
     assert done.stdout == "younger ended\nelder ended\n"
 
 
+def test_what_raises_at_every_turn_of_the_loop_does_not_keep_the_process() -> None:
+    """Law 9: the warden is not kept from its watch by words that come without an end."""
+    raises = """
+    import asyncio
+    def again():
+        asyncio.get_running_loop().call_soon(again)
+        sys.exit(7)
+    asyncio.get_running_loop().call_soon(again)
+    await anyio.sleep_forever()
+    """
+    done = program(EXITS % (raises.strip(), "stop_within=1"), seconds=10)
+    assert done.returncode == 70
+    assert done.stdout == "younger ended\nelder ended\n"
+
+
 def test_a_thread_that_outlives_the_tree_does_not_keep_the_process() -> None:
     """Law 9: the program can still exit; asyncio's worker threads would keep it."""
     done = program(
