@@ -106,18 +106,19 @@ def run_tree(
             failure = anyio.run(
                 _main, tree, stop_within, warden, watch, backend=backend, backend_options=options
             )
-            return _exit_code(warden.exit or failure)
+            return _exit_code(failure, warden.exit)
         finally:
             _join(threads)
 
 
-def _exit_code(failure: BaseException | None) -> int:
-    """What the process ends with, after an account of why; raises what a child has raised for it."""
-    if isinstance(failure, TreeFailed):
+def _exit_code(failure: BaseException | None, wanted: Exit | None) -> int:
+    """What the process ends with, after an account of why; raises what a child, or a task that
+    wants the process to end, has raised for it."""
+    if isinstance(failure, TreeFailed):  # before anybody wanted something: a tree that stops cannot
         log.critical("%s", account(failure))
         return ESCALATED
-    if failure is not None:
-        raise _of_the_process(failure)
+    if cause := wanted or failure:
+        raise _of_the_process(cause)
     return STOPPED
 
 

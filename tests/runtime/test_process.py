@@ -110,6 +110,37 @@ def test_what_raises_at_every_turn_of_the_loop_does_not_keep_the_process() -> No
     assert done.stdout == "younger ended\nelder ended\n"
 
 
+def test_who_wants_to_end_a_process_whose_tree_has_failed_does_not_hide_that() -> None:
+    """Law 7: SystemExit(0) out of a task would be no account and a good exit code."""
+    done = program(
+        """
+        import asyncio
+        from supervisor import Intensity
+
+        async def slow():
+            try:
+                await anyio.sleep_forever()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(0.2)
+
+        async def ends():
+            await anyio.sleep(0.1)
+            sys.exit(0)
+
+        async def child():
+            global task
+            task = asyncio.create_task(ends())
+            raise ValueError("the cause")
+
+        children = [Component(slow), Component(child)]
+        run(Supervisor("t", children, intensity=Intensity(0, 60)))
+        """
+    )
+    assert done.returncode == 1
+    assert re.search(r"CRITICAL.*t failed", done.stderr)
+
+
 def test_a_thread_that_outlives_the_tree_does_not_keep_the_process() -> None:
     """Law 9: the program can still exit; asyncio's worker threads would keep it."""
     done = program(
