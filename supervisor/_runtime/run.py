@@ -107,6 +107,8 @@ def run_tree(
                 _main, tree, stop_within, warden, watch, backend=backend, backend_options=options
             )
             return _exit_code(failure, warden.exit)
+        except BaseExceptionGroup as group:  # out of what watches the tree
+            raise _of_the_process(group) from None
         finally:
             _join(threads)
 

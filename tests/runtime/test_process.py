@@ -141,6 +141,22 @@ def test_who_wants_to_end_a_process_whose_tree_has_failed_does_not_hide_that() -
     assert re.search(r"CRITICAL.*t failed", done.stderr)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_exit_code_of_what_watches_the_tree_is_that_of_the_process(backend: str) -> None:
+    done = program(
+        f"""
+        from supervisor._runtime.run import run_tree
+
+        async def watch(tree):
+            sys.exit(7)
+
+        run_tree(Supervisor("t", [Component(anyio.sleep_forever)]), backend={backend!r}, watch=watch)
+        """
+    )
+    assert done.returncode == 7
+    assert "Traceback" not in done.stderr
+
+
 def test_a_thread_that_outlives_the_tree_does_not_keep_the_process() -> None:
     """Law 9: the program can still exit; asyncio's worker threads would keep it."""
     done = program(
