@@ -283,8 +283,10 @@ class Runtime:
                 at, input = inbox.popleft()
                 self._perform(at, step(at.node, input, self.now()))
         except BaseException:
-            # A fault of our own: the lives that it takes down are not to be judged.
+            # A fault of our own: the lives that it takes down are not to be judged, and whoever
+            # waits for their end in order is to hear of it.
             self.aborting = True
+            self._waiting.shield = False
             raise
         finally:
             self._draining = False
