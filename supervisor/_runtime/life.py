@@ -203,7 +203,10 @@ def _outcome(life: CurrentChild, exc: BaseException) -> Outcome:
             life._node.tree.stop_if_loop_closes()
         return CANCELLED if life._cancelled or life._node.tree.aborting else Outcome("cancelled")
     if isinstance(exc, BaseExceptionGroup):
-        cancels, rest = exc.split(cancelled)
+        try:
+            cancels, rest = exc.split(cancelled)
+        except Exception:  # the group's own derive() fails
+            cancels, rest = None, exc
         if rest is None:
             return CANCELLED if life._cancelled else Outcome("cancelled")
         if cancels is not None:  # otherwise the group itself, not the copy that split() makes

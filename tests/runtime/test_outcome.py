@@ -57,6 +57,22 @@ async def test_start_of_one_that_lets_a_foreign_cancellation_out() -> None:
             await tree.start(foreign)
 
 
+class Inseparable(ExceptionGroup[Exception]):
+    def derive(self, errors: Any) -> Any:
+        raise TypeError("not without a message of its own")
+
+
+async def test_of_a_life_that_raised_a_group_whose_own_code_fails() -> None:
+    """It is that life's failure, and not the end of the tree."""
+    error = Inseparable("two", [Boom(), Boom()])
+    async with open_supervisor(one(Crashing(error=error, after=1))) as tree:
+        await sleep(2)
+        outcome = tree["a"].outcome
+        assert outcome is not None
+        assert outcome.error is error
+        await tree.stop()
+
+
 async def test_of_a_life_that_missed_its_start_deadline() -> None:
     async with open_supervisor(one(Gated(), start_timeout=3)) as tree:
         await sleep(1)
