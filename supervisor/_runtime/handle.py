@@ -102,8 +102,12 @@ class Child:
             Closing: its supervisor is stopping.
         """
         await checkpoint()
-        await self._until(lambda state: state.state == "ready" and not state.leaving)
+        await self._until(self._serves)
         return self.value
+
+    def _serves(self, state: ChildState) -> bool:
+        closing = self._at()[0].node.closing  # it is ready yet, but to stop when its turn comes
+        return state.state == "ready" and not (state.leaving or closing)
 
     async def wait(self) -> Outcome:
         """Wait until it is down and nothing automatic will start it again; how its last life ended.

@@ -9,8 +9,16 @@ import pytest
 from anyio import TASK_STATUS_IGNORED, current_time, sleep, sleep_forever
 from anyio.abc import TaskStatus
 
-from supervisor import Component, Crashed, Returned, StartTimedOut, Supervisor, open_supervisor
-from supervisor.testing import Boom, Crashing, Gated, Hanging, Returning, settle
+from supervisor import (
+    Closing,
+    Component,
+    Crashed,
+    Returned,
+    StartTimedOut,
+    Supervisor,
+    open_supervisor,
+)
+from supervisor.testing import Boom, Crashing, Gated, Hanging, Returning, SlowStopping, settle
 
 pytestmark = pytest.mark.usefixtures("leak_check")
 
@@ -191,3 +199,12 @@ async def test_a_life_that_has_yet_to_be_ready_has_no_start_value() -> None:
         await settle()
         assert (tree["a"].state, tree["a"].value) == ("starting", None)
         await tree.stop()
+
+
+async def test_who_is_ready_in_a_tree_that_stops_is_not_waited_for() -> None:
+    """It is only not its turn yet; what its start value is good for would be over at once."""
+    tree_of_two = Supervisor("root", [Component(Hanging(), name="a"), Component(SlowStopping(5))])
+    async with open_supervisor(tree_of_two) as tree:
+        tree._runtime.stop("the test says so")
+        with pytest.raises(Closing):
+            await tree["a"].wait_ready()
