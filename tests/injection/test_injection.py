@@ -29,7 +29,7 @@ done: Counter[str] = Counter()
 
 NEVER_SUSPENDED = {
     "await self._host.__aenter__()": "entering a task group is no checkpoint on either backend",
-    "async with anyio.create_task_group() as group (enter)": "nor is it here",
+    "async with create_task_group() as group, create_task_group() as peers (enter)": "nor is it here",
     "async with anyio.create_task_group() as helpers (enter)": "nor is it here",
 }
 """Awaits at which no task is ever suspended, and why."""
