@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn, TypeAlias
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
+from supervisor._spec.calls import Budget, Limit, Unknown
 from supervisor._spec.policy import Backoff, Count, Intensity, Positive, Quarantine, Stop
 from supervisor._words import AutoShutdown, Binding, Boot, Priority, RestartType, Strategy
 
@@ -133,6 +134,36 @@ class Resource(Called, frozen=True):
             force_setattr(self, "name", callable_name(self.factory))
 
 
+class _Permits(Policies, frozen=True, kw_only=True):
+    name: str = "broker"
+    unknown: Unknown = "refuse"
+    stop: Stop = Stop(grace=5)
+
+
+class Broker(_Permits, frozen=True):
+    """The child that grants permits: from each of its budgets no more than that one's limit, the
+    most important first.
+
+    It serves the supervisor that it is listed under and everything below. Its start value is the
+    :class:`~supervisor.RunningBroker`. Its state outlives its lives: who waits for a permit while
+    it crashes waits on. When it is asked to stop it refuses new requests, and serves those that
+    wait for ``stop.grace`` seconds.
+
+    Args:
+        budgets: by name, a :class:`Limit` or a whole :class:`Budget`.
+        name: unique among the siblings.
+        unknown: what becomes of a permit of a budget that no broker has: ``refuse`` is an error,
+            ``pass`` grants it at once.
+
+    The other arguments are those of :class:`Component`, less what is passed to its callable.
+    """
+
+    budgets: Mapping[str, Limit | Budget]
+
+    def __post_init__(self) -> None:
+        _freeze(self, "needs", "after", "budgets")
+
+
 class Branch(Policies, frozen=True, kw_only=True):
     """The options of a supervisor; see :class:`Supervisor`."""
 
@@ -159,9 +190,8 @@ class Supervisor(Branch, frozen=True):
         boot: ``patient`` treats a failed first start as a crash like any other; ``strict`` ends the
             boot, unwound in reverse.
         max_children: how many children it may hold; more are refused.
-        restarts: the budget from which each restart below takes a permit, so that a common cause
-            does not make a stampede. Refused by ``check`` where no broker is above that has it;
-            there is none in this version.
+        restarts: the budget from which each automatic restart below takes a permit, so that a
+            common cause does not make a stampede.
 
     The other arguments are those of :class:`Component`, less what is passed to its callable;
     ``stop.deadline`` is unlimited by default,
@@ -175,7 +205,8 @@ class Supervisor(Branch, frozen=True):
         _freeze(self, "needs", "after", "children")
 
 
-Spec: TypeAlias = Component | Resource | Supervisor
+Leaf: TypeAlias = Component | Resource | Broker
+Spec: TypeAlias = Leaf | Supervisor
 
 
 def callable_name(fn: object) -> str:
