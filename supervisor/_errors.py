@@ -161,3 +161,55 @@ class NotFound(LookupError):
 
 class NoTree(LookupError):
     """The call needs a running tree, or a running child, and there is none here, or several."""
+
+
+class UnknownBudget(LookupError):
+    """No broker here or above has a budget of that name: a slip of the pen, or a broker that is
+    missing from the tree."""
+
+    def __init__(self, budget: str, known: Sequence[str]) -> None:
+        self.budget: str = budget
+        there = f"there are {', '.join(known)}" if known else "no broker is here or above"
+        super().__init__(f'no budget {budget!r}: {there}; name another, or add unknown="pass"')
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class CostTooHigh(ValueError):
+    """The permit asked for costs more than its budget grants at once, or no whole number."""
+
+    def __init__(self, budget: str, cost: object, burst: float) -> None:
+        self.budget: str = budget
+        super().__init__(
+            f"a permit of {budget!r} costs from 1 to its burst of {burst:g}, not {cost!r}; "
+            "ask for less at a time, or declare a larger burst"
+        )
+
+
+class PermitRefused(RuntimeError):
+    """The permit cannot be had in time: the budget is spent, its queue is full, or who asked was
+    shed for somebody more important. ``retry_at`` is when to ask again, in seconds of the tree's
+    clock; infinity for not before the budget is changed."""
+
+    def __init__(self, budget: str, why: str, retry_at: float) -> None:
+        self.budget: str = budget
+        self.why: str = why
+        self.retry_at: float = retry_at
+        super().__init__(f"no permit of {budget!r}: {why}")
+
+
+class BrokerClosed(RuntimeError):
+    """The broker has stopped, or is stopping: it grants nothing any more."""
+
+    def __init__(self, path: str) -> None:
+        self.path: str = path
+        super().__init__(f"{path} is stopping or has stopped and grants no permits")
+
+
+class PermitUsed(RuntimeError):
+    """A permit serves for one call: it was entered, given back or reported before."""
+
+    def __init__(self, budget: str) -> None:
+        self.budget: str = budget
+        super().__init__(f"this permit of {budget!r} was used before; acquire one for each call")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
 from supervisor._words import Condition, Hold, Outcome, Priority, RestartType, State
+
+Kind: TypeAlias = Literal["component", "resource", "broker", "supervisor"]
 
 
 class ChildView(Struct, frozen=True):
@@ -21,7 +23,7 @@ class ChildView(Struct, frozen=True):
 
     path: str
     name: str
-    kind: Literal["component", "resource", "supervisor"]
+    kind: Kind
     state: State
     since: float
     life: int

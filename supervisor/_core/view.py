@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Final
 
 from supervisor._core.child import ChildState
 from supervisor._core.node import Node
 from supervisor._core.order import everyone, passed
-from supervisor._spec.tree import Resource
-from supervisor._views import ChildView
+from supervisor._spec.tree import Broker, Component, Resource, Supervisor
+from supervisor._views import ChildView, Kind
 from supervisor._words import State
+
+_KINDS: Final[dict[type, Kind]] = {
+    Component: "component",
+    Resource: "resource",
+    Broker: "broker",
+    Supervisor: "supervisor",
+}
 
 
 def view(node: Node, child: ChildState, now: float) -> ChildView:
@@ -92,10 +99,8 @@ def paths_alive(node: Node) -> Iterator[str]:
             yield child.path
 
 
-def _kind(child: ChildState) -> Literal["component", "resource", "supervisor"]:
-    if child.is_supervisor:
-        return "supervisor"
-    return "resource" if isinstance(child.spec, Resource) else "component"
+def _kind(child: ChildState) -> Kind:
+    return _KINDS[type(child.spec)]
 
 
 def _state(node: Node) -> State:

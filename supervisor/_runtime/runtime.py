@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextvars import copy_context
 from heapq import heapify, heappop, heappush
 from typing import Any, Final
@@ -55,7 +55,7 @@ from supervisor._runtime.bus import Bus
 from supervisor._runtime.clock import clock, now, source_of_chance
 from supervisor._runtime.life import Arguments, CurrentChild, live
 from supervisor._runtime.scopes import native_cancellation, scopes
-from supervisor._spec.tree import Called, Component, Resource, Supervisor
+from supervisor._spec.tree import Called, Leaf, Supervisor
 from supervisor._words import Condition, Outcome, Reason
 
 FEW: Final = 64
@@ -79,19 +79,21 @@ class LiveNode:
         self.deadline = math.inf
         self.watchers: dict[ChildState, list[anyio.Event]] = {}
 
-    def arguments(self, spec: Called) -> tuple[Sequence[object], Mapping[str, object]]:
+    def arguments(self, spec: Leaf) -> Arguments:
         """What to call the child with: start values in the place of their declarations."""
+        if not isinstance(spec, Called):
+            return (), {}
         args, kwargs = spec.args, spec.kwargs
-        if args and any(isinstance(arg, Called) for arg in args):
+        if args and any(isinstance(arg, Leaf) for arg in args):
             args = [self._resolved(arg) for arg in args]
-        if kwargs and any(isinstance(arg, Called) for arg in kwargs.values()):
+        if kwargs and any(isinstance(arg, Leaf) for arg in kwargs.values()):
             kwargs = {name: self._resolved(arg) for name, arg in kwargs.items()}
         return args, kwargs
 
     def _resolved(self, arg: object) -> object:
-        return self._start_value(arg) if isinstance(arg, Component | Resource) else arg
+        return self._start_value(arg) if isinstance(arg, Leaf) else arg
 
-    def _start_value(self, spec: Called) -> object:
+    def _start_value(self, spec: Leaf) -> object:
         at: LiveNode | None = self
         while at is not None:
             child = at.node.children.get(spec.name)

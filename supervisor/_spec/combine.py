@@ -86,13 +86,6 @@ def _health(spec: Spec) -> Wrong | None:
     return "has no monitor that would call it: this version has none", "leave it out"
 
 
-def _restarts(spec: Spec) -> Wrong | None:
-    if not isinstance(spec, Supervisor) or spec.restarts is None:
-        return None
-    what = f"names the budget {spec.restarts!r}, but no broker has it: this version has none"
-    return what, "leave it out"
-
-
 def _start_timeout(spec: Spec) -> Wrong | None:
     if spec.start_timeout is None or not isinstance(spec, Component) or not callable(spec.run):
         return None
@@ -107,6 +100,5 @@ COMBINATIONS: Final = (
     Combination("quarantine", ("backoff", "restart"), _quarantine, "warning"),
     Combination("fallback", ("priority", "quarantine", "restart"), _fallback, "warning"),
     Combination("health", (), _health, "error"),
-    Combination("restarts", (), _restarts, "error"),
     Combination("start_timeout", (), _start_timeout, "warning"),
 )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from supervisor._spec.tree import Called, Component, Resource, Spec, Supervisor
+from supervisor._spec.tree import Called, Component, Leaf, Resource, Spec, Supervisor
 from supervisor._words import Binding
 
 
@@ -52,11 +52,11 @@ def copies_of(spec: Spec) -> Sequence[str]:
     return (spec.name, *(f"{spec.name}-{number}" for number in range(2, spec.copies + 1)))
 
 
-def references(spec: Spec) -> Iterator[Component | Resource]:
+def references(spec: Spec) -> Iterator[Leaf]:
     """The children among the arguments, each of which stands for its start value."""
     if isinstance(spec, Called):
         for value in (*spec.args, *spec.kwargs.values()):
-            if isinstance(value, Component | Resource):
+            if isinstance(value, Leaf):
                 yield value
 
 

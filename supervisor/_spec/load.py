@@ -18,10 +18,11 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from supervisor._errors import Problem, TreeInvalid
+from supervisor._spec.calls import Budget, Limit
 from supervisor._spec.environment import Environment
 from supervisor._spec.scope import Scope, absent, find
 from supervisor._spec.table import KINDS, Table, name_in, path_in
-from supervisor._spec.tree import Component, Resource, Spec, Supervisor
+from supervisor._spec.tree import Broker, Component, Resource, Spec, Supervisor
 from supervisor._spec.validate import check
 from supervisor._spec.values import field_types, policy_type, shown, similar
 from supervisor._spec.values import one_line as clean
@@ -85,7 +86,7 @@ def _made(
             maker.note(f"{path}.name", "is missing", f'write name = "{path}" at the top')
         table["name"] = table.get("name", path)
     environment.override(table, path)
-    for kind in ("run", "resource"):
+    for kind in ("run", "resource", "broker"):
         if table.pop(kind, None) is not None:
             maker.note(f"{path}.{kind}", "is at the top", "write it under [[children]]")
     tree = maker.supervisor(table, path, [])
@@ -93,9 +94,10 @@ def _made(
 
 
 def _in_words_of_the_file(problem: Problem) -> Problem:
-    if not problem.path.endswith(".factory"):
-        return problem
-    path = problem.path.removesuffix(".factory") + ".resource"
+    path = problem.path
+    if path.endswith(".factory"):
+        path = path.removesuffix(".factory") + ".resource"
+    path = path.replace(".budgets", ".broker", 1)
     return Problem(path, problem.what, problem.write, problem.level)
 
 
@@ -196,6 +198,8 @@ class _Maker:
             return None
         if kind == "children":
             return self.supervisor(table, place.path, place.scopes)
+        if kind == "broker":
+            return self.broker(table, place)
         name = table.get("name", place.name)
         if not name:
             self.note(f"{place.path}.name", f"is {shown(name)}", "write a name, or leave it out")
@@ -217,6 +221,46 @@ class _Maker:
         spec = Component if kind == "run" else Resource
         rest = {name: value for name, value in table.items() if name != kind}
         return spec(fn, **self.given(spec, rest, place))
+
+    def broker(self, table: Table, place: Place) -> Broker:
+        path, budgets = f"{place.path}.broker", table["broker"]
+        if isinstance(budgets, dict):
+            budgets = {
+                name: self.budget(budget, f"{path}.{name}") for name, budget in budgets.items()
+            }
+        rest = {name: value for name, value in table.items() if name != "broker"}
+        return Broker(budgets, **self.given(Broker, rest, place))
+
+    def budget(self, table: Any, path: str) -> Any:
+        """A limit where the table says one, otherwise a budget; what is neither stays as it is."""
+        if not isinstance(table, dict):
+            return table
+        if "n" in table or "rate" in table or not table:
+            return self.limit(table, path)
+        known = field_types(Budget)
+        self.refuse_unknown(table, known, path)
+        given = {name: table[name] for name in known if name in table}
+        for name, value in given.items():
+            policy = policy_type(known[name])
+            if isinstance(value, dict) and name != "limit" and policy is not None:
+                given[name] = self.policy(policy, value, f"{path}.{name}")
+        if "limit" in given and isinstance(given["limit"], dict):
+            given["limit"] = self.limit(given["limit"], f"{path}.limit")
+        return Budget(**given)
+
+    def limit(self, table: Table, path: str) -> Limit | None:
+        """``n`` and ``per`` for a window, ``rate`` and ``burst`` for the bucket alone."""
+        needed, more = (("rate", "burst"), ()) if "rate" in table else (("n", "per"), ("burst",))
+        self.refuse_unknown(table, (*needed, *more), path)
+        lacking = [name for name in needed if name not in table]
+        if lacking:
+            self.note(path, f"lacks {' and '.join(lacking)}", f"write {', '.join(needed)}")
+            return None
+        if "rate" in table:
+            return Limit.smooth(table["rate"], burst=table["burst"])
+        return Limit(
+            table["n"], **{name: table[name] for name in ("per", "burst") if name in table}
+        )
 
     def fallback(self, table: object, primary: Place) -> Component | Resource | None:
         path = f"{primary.path}/fallback"
@@ -347,4 +391,4 @@ def stand_in(*args: object, task_status: object = None, **kwargs: object) -> Any
     """In the place of what could not be imported: whatever is checked, it fits."""
 
 
-_NOT_IN_FILES: Final = ("run", "factory", "children")
+_NOT_IN_FILES: Final = ("run", "factory", "budgets", "children")

@@ -9,7 +9,7 @@ from supervisor._words import join
 
 Table: TypeAlias = dict[str, Any]
 
-KINDS: Final = ("run", "resource", "children")
+KINDS: Final = ("run", "resource", "broker", "children")
 """The fields of which a child has exactly one; it says what kind of child it is."""
 
 
@@ -18,6 +18,8 @@ def name_in(table: object) -> str:
     if not isinstance(table, Mapping):
         return ""
     name = table.get("name")
+    if name is None and "broker" in table:
+        return "broker"
     if name is None:
         target = table.get("run", table.get("resource"))
         return target.rpartition(":")[2].rpartition(".")[2] if isinstance(target, str) else ""

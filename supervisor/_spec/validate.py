@@ -12,16 +12,17 @@ import msgspec
 from msgspec import Struct
 
 from supervisor._errors import Problem
+from supervisor._spec.budgets import wrong_budgets, wrong_restarts
 from supervisor._spec.callables import doubtful_run, likeness, wrong_arguments, wrong_callable
 from supervisor._spec.combine import Level, unreachable_intensity, wrong_combinations
 from supervisor._spec.edges import named_needs
 from supervisor._spec.scope import Scope, absent, find
-from supervisor._spec.tree import Called, Component, Resource, Spec, Supervisor
+from supervisor._spec.tree import Broker, Called, Component, Leaf, Resource, Spec, Supervisor
 from supervisor._spec.values import Wrong, one_line, shown, wrong_value
 from supervisor._words import join
 
-KINDS: Final = (Component, Resource, Supervisor)
-STRUCTURE: Final = frozenset({"run", "factory", "name", "fallback", "children"})
+KINDS: Final = (Component, Resource, Broker, Supervisor)
+STRUCTURE: Final = frozenset({"run", "factory", "budgets", "name", "fallback", "children"})
 """Fields with checks of their own; the others are held against their declared types."""
 OWN: Final = ("needs", "after", "args", "kwargs")
 """Fields whose values children seldom share."""
@@ -29,13 +30,13 @@ OWN: Final = ("needs", "after", "args", "kwargs")
 LOOKED_INTO: Final = 100
 """So many items of an argument are searched for children that would not be replaced there."""
 
-_A_CHILD: Final = "write a Component, a Resource or a Supervisor"
+_A_CHILD: Final = "write a Component, a Resource, a Broker or a Supervisor"
 MOST_FITS: Final = 1024
 DEEPEST: Final = 128
 """So many levels of supervisors are more than anybody needs; some of the walks are recursive."""
 _FITS: Final[set[Hashable]] = set()
 """Which calls are known to be right: looking at a signature is most of the work of a check."""
-ANYWHERE: Final = ("health", "restarts")
+ANYWHERE: Final = ("health",)
 """Fields whose combinations concern the root as well, which nothing restarts."""
 _COUNTED: Final = ("backoff", "copies", "restart")
 
@@ -122,6 +123,7 @@ class _Check:
             if field in ANYWHERE:
                 self.add(f"{path}.{field}", found, level)
         self.edges(spec, path, spec.name, [], wrong)
+        self.restarts(spec, path, [], wrong)
         self.supervisor(spec, path, [], wrong)
 
     def supervisor(
@@ -214,7 +216,10 @@ class _Check:
             self.add(f"{path}.{field}", found, level)
         self.edges(spec, path, own, scopes, wrong)
         if isinstance(spec, Supervisor):
+            self.restarts(spec, path, scopes, wrong)
             self.supervisor(spec, path, scopes, wrong)
+        elif isinstance(spec, Broker):
+            self.broker(spec, path, wrong)
         else:
             self.call(spec, path, wrong)
         if spec.fallback is not None:
@@ -244,6 +249,22 @@ class _Check:
             if field not in wrong and value is not absence:
                 self.add(f"{path}.{field}", (f"is {shown(value)} on a fallback", "leave it out"))
         return frozenset({"copies", "significant"})
+
+    def broker(self, spec: Broker, path: str, wrong: frozenset[str]) -> None:
+        for field, absence in (("copies", 1), ("fallback", None), ("health", None)):
+            value = getattr(spec, field)
+            if field not in wrong and value is not absence:
+                self.add(f"{path}.{field}", (f"is {shown(value)} on a broker", "leave it out"))
+        for where, what in wrong_budgets(spec):
+            self.add(f"{path}.{where}", what)
+
+    def restarts(
+        self, spec: Supervisor, path: str, scopes: Sequence[Scope], wrong: frozenset[str]
+    ) -> None:
+        if spec.restarts is not None and "restarts" not in wrong:
+            found = wrong_restarts(spec, scopes)
+            if found is not None:
+                self.add(f"{path}.restarts", found)
 
     def call(self, spec: Component | Resource, path: str, wrong: frozenset[str]) -> None:
         field = "run" if isinstance(spec, Component) else "factory"
@@ -314,9 +335,7 @@ class _Check:
             self.add(path, absent(name, own, scopes))
         return target
 
-    def reference(
-        self, other: Component | Resource, path: str, own: str, scopes: Sequence[Scope]
-    ) -> Spec | None:
+    def reference(self, other: Leaf, path: str, own: str, scopes: Sequence[Scope]) -> Spec | None:
         target = self.named(other.name, path, own, scopes)
         if target is None:
             return None
@@ -359,15 +378,15 @@ def _is_plain(spec: Spec) -> bool:
     )
 
 
-def _references(spec: Called, wrong: frozenset[str]) -> Iterator[tuple[str, Component | Resource]]:
+def _references(spec: Called, wrong: frozenset[str]) -> Iterator[tuple[str, Leaf]]:
     """The children among the arguments, and where they stand."""
     if "args" not in wrong and spec.args:
         for index, value in enumerate(spec.args):
-            if isinstance(value, Component | Resource):
+            if isinstance(value, Leaf):
                 yield f"args[{index}]", value
     if "kwargs" not in wrong and spec.kwargs:
         for name, value in spec.kwargs.items():
-            if isinstance(value, Component | Resource):
+            if isinstance(value, Leaf):
                 yield f"kwargs.{name}", value
 
 

@@ -547,8 +547,8 @@ def test_a_health_check_without_a_monitor_is_refused_at_any_depth() -> None:
 def test_a_restart_budget_without_a_broker_is_refused_by_its_name() -> None:
     found = lines(Supervisor("s", [], restarts="inner"), restarts="outer")
     assert found == [
-        "t.restarts: names the budget 'outer', but no broker has it: this version has none; "
-        "leave it out",
-        "t/s.restarts: names the budget 'inner', but no broker has it: this version has none; "
-        "leave it out",
+        "t.restarts: names the budget 'outer', but no broker is here or above; "
+        "list a Broker that has it, or leave it out",
+        "t/s.restarts: names the budget 'inner', but no broker is here or above; "
+        "list a Broker that has it, or leave it out",
     ]
