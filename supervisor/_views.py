@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -10,6 +10,7 @@ from msgspec import Struct
 from supervisor._words import Condition, Hold, Outcome, Priority, RestartType, State
 
 Kind: TypeAlias = Literal["component", "resource", "broker", "supervisor"]
+BudgetCondition: TypeAlias = Literal["open", "shut", "paused", "closed"]
 
 
 class ChildView(Struct, frozen=True):
@@ -64,3 +65,60 @@ class Explanation(Struct, frozen=True):
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
+
+
+class BudgetStatus(Struct, frozen=True, kw_only=True):
+    """A budget at one moment. Times are in seconds of the tree's clock.
+
+    ``rate`` is the permits a second that it refills by at present, with a ramp or what was learned
+    taken into account; ``learned`` is the latter alone. ``used`` of ``limit`` permits were granted
+    in the last ``per`` seconds; for a smooth limit, ``used`` is what is missing from the burst.
+    ``remaining`` could be had at once, and at ``reset_at`` the whole burst if nobody takes any until
+    then. ``not_before`` is set while a service has asked for a rest.
+    """
+
+    name: str
+    state: BudgetCondition
+    mode: Literal["enforce", "shadow"]
+    limit: float | None
+    per: float | None
+    burst: int
+    rate: float
+    used: float
+    remaining: int
+    usage: float
+    reset_at: float
+    not_before: float | None
+    waiting: Mapping[str, int]
+    longest_waiting: float
+    shares: Mapping[str, float]
+    learned: float | None
+
+
+class BudgetFigures(Struct, frozen=True, kw_only=True):
+    """What happened to a budget within a ``window`` of seconds up to now; ``None`` for all time.
+
+    Permits are counted by priority, whatever they cost: those ``granted``, and of these those that
+    had ``waited``; requests ``refused`` at once, ``shed`` for a higher class, ``abandoned`` by who
+    had asked. ``cost`` is what all the granted cost, ``given_back`` what of it came back unused,
+    ``throttled`` how many calls the service answered by "too many", and ``would_wait`` how many
+    would have waited if the budget were enforced. Waits are in seconds: ``average_wait`` over all
+    that were granted, ``average_wait_of_waiting`` over those that waited. ``rate`` is the cost a
+    second, net of what came back.
+    """
+
+    name: str
+    window: float | None
+    granted: Mapping[str, int]
+    waited: Mapping[str, int]
+    refused: Mapping[str, int]
+    shed: Mapping[str, int]
+    abandoned: Mapping[str, int]
+    cost: int
+    given_back: int
+    throttled: int
+    would_wait: int
+    average_wait: float
+    average_wait_of_waiting: float
+    longest_wait: float
+    rate: float

@@ -1,0 +1,462 @@
+"""One budget of a broker: who is granted a permit, and when.
+
+A permit is taken inline while nobody waits; otherwise a request is accounted for, waits its turn and
+is granted when the bucket has what it costs. Nothing here awaits, so each call is one step.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from supervisor._core.adapt import LONGEST, AdaptiveRate, Gate
+from supervisor._core.bucket import LATE, Bucket
+from supervisor._core.meter import WINDOWS, Meter
+from supervisor._core.waiting import RANKS, Request, Waiting
+from supervisor._errors import BrokerClosed, CostTooHigh, PermitRefused
+from supervisor._spec.calls import Budget, Limit, Weights
+from supervisor._views import BudgetFigures, BudgetStatus
+
+# Where the meter counts what; the first six by class, so each has four places.
+GRANTED, WAITED, WAIT_TIME, REFUSED, SHED, ABANDONED = range(0, 24, 4)
+COST, GIVEN_BACK, THROTTLED, ANSWERED, WOULD_WAIT, PLACES = range(24, 30)
+
+
+class BudgetState:
+    """The state of one budget. It outlives the lives of its broker."""
+
+    __slots__ = (
+        "inline", "look_at", "bucket", "totals",
+        "name", "budget", "generation", "grants_made", "waiting", "gate", "adaptive", "meter",
+        "paused", "closed",
+    )  # fmt: skip
+
+    def __init__(self, name: str, budget: Budget, now: float) -> None:
+        self.name = name
+        self.budget = budget
+        self.generation = 0
+        self.grants_made = 0
+        self.waiting = Waiting(_weights(budget.weights))
+        self.gate = Gate(budget.ramp)
+        self.meter = Meter(PLACES, now)
+        self.totals = self.meter.totals
+        self.paused = self.closed = False
+        self.adaptive = _adaptive(budget, now)
+        self.bucket = Bucket(_limit(budget), now, late=_late(budget))
+        self.inline = False  # whether a permit may be taken past the queue, which is empty then
+        self.look_at = now  # when the rate, the gate or the meter wants to be looked at
+        self._look(now)
+
+    # -- permits ------------------------------------------------------------------------------
+
+    def take(self, rank: int, cost: int, now: float) -> bool:
+        """Take a permit at once, if nobody waits for one and it is there."""
+        if now >= self.look_at:
+            self._look(now)
+        if not self.inline:
+            return self.budget.mode == "shadow" and self._shadow(rank, cost, now)
+        if not self.bucket.take(cost, now):
+            return False
+        totals = self.totals
+        totals[rank] += 1
+        totals[COST] += cost
+        return True
+
+    def check(self, cost: object) -> None:
+        """Raise :class:`CostTooHigh` for what can never be granted."""
+        burst = self.bucket.burst
+        if type(cost) is not int or not 1 <= cost <= burst:
+            raise CostTooHigh(self.name, cost, burst)
+
+    def ask(self, request: Request, now: float) -> Request | None:
+        """Account for one who has to wait, before anybody is told of it.
+
+        Returns who was shed in its place, if anybody: the newest of the lowest class below its own.
+
+        Raises:
+            PermitRefused: it cannot be served in time, or the queue is full of its own and higher
+                classes. It is not accounted for.
+            BrokerClosed: nothing is granted any more.
+        """
+        if self.closed:
+            raise BrokerClosed(self.name)
+        self._look(now)
+        allowed = request.deadline - now
+        if self.budget.max_wait is not None:
+            allowed = min(allowed, self.budget.max_wait)
+        if allowed < math.inf:
+            self._in_time(request, allowed, now)
+        shed = None
+        if self.waiting.live >= self.budget.max_waiting:
+            shed = self._make_room(request, now)
+        if not self.waiting.live:
+            self.bucket.lenient(True, now)
+        self.waiting.push(request)
+        self.inline = False
+        return shed
+
+    def arrive(self, request: Request, now: float) -> None:
+        """Note that the broker has heard of it."""
+        if request.state == "asked":
+            request.state = "queued"
+
+    def grants(self, now: float, most: int = 128) -> list[Request]:
+        """Those whose permits are there, in the order of their turns, marked as granted."""
+        granted: list[Request] = []
+        if not self.waiting.live or self.paused or self.closed:
+            return granted
+        self._look(now)
+        shadow = self.budget.mode == "shadow"
+        if now < self.gate.not_before and not shadow:
+            return granted
+        waiting, bucket = self.waiting, self.bucket
+        while len(granted) < most:
+            line = waiting.next()
+            if line is None:
+                break
+            request = line.head()
+            if not bucket.take(request.cost, now):
+                if not shadow:
+                    break
+                bucket.owe(request.cost, self.budget.max_waiting, now)
+            self._grant(request, now)
+            waiting.serve(line)
+            granted.append(request)
+        if not waiting.live:
+            self._emptied(now)
+        return granted
+
+    def next_at(self, now: float) -> float:
+        """When to look again; infinity while nothing can come of it."""
+        line = self.waiting.next()
+        if line is None or self.paused or self.closed:
+            return math.inf
+        self._look(now)
+        if self.budget.mode == "shadow":
+            return now
+        if now < self.gate.not_before:
+            return self.gate.not_before
+        at = self.bucket.when(line.head().cost, now)
+        step = self._next_step(now)
+        # A rate that moves is looked at in steps, of a tenth of the wait where that is long.
+        return at if at <= step else max(step, min(at, now + (at - now) / 10))
+
+    def abandon(self, request: Request, now: float) -> bool:
+        """Who asked does not wait any more. True if it had been granted: the permit is back."""
+        state = request.state
+        if state == "granted":
+            request.state = "abandoned"
+            self.give_back(request.cost, request.granted_at, request.generation, now)
+            return True
+        if state in {"asked", "queued"}:
+            request.state = "abandoned"
+            self._look(now)
+            self.totals[ABANDONED + request.rank] += 1
+            self.waiting.leave(request)
+            if not self.waiting.live:
+                self._emptied(now)
+        return False
+
+    def give_back(self, cost: int, granted_at: float, generation: int, now: float) -> None:
+        """Take a permit back that was not used. One of an earlier configuration is lost."""
+        self._look(now)
+        self.totals[GIVEN_BACK] += cost
+        if generation == self.generation:
+            self.bucket.give_back(cost, granted_at, now)
+
+    # -- what the service says ----------------------------------------------------------------
+
+    def answered(self, granted_at: float, now: float) -> None:
+        """A call was let through by the service, whatever else it answered."""
+        if now >= self.look_at:
+            self._look(now)
+        self.totals[ANSWERED] += 1
+        if self.adaptive is not None:
+            self.adaptive.answered(granted_at, now)
+
+    def throttled(self, granted_at: float, retry_after: float | None, now: float) -> None:
+        """A call was answered by "too many"; with ``retry_after`` seconds, nothing goes out so long.
+
+        What was granted before the gate was shut the last time does not move it.
+        """
+        self._look(now)
+        self.totals[THROTTLED] += 1
+        if self.adaptive is not None:
+            self.adaptive.throttled(granted_at, now)
+        if retry_after is not None and retry_after > 0 and granted_at > self.gate.shut_at:
+            self.shut(now + min(retry_after, LONGEST), now)
+        self._look_now(now)
+
+    def shut(self, until: float, now: float) -> None:
+        """Grant nothing before then."""
+        if self.gate.shut(until, now):
+            self.bucket.empty(until, now)
+            if self.adaptive is not None:
+                self.adaptive.rest(until)
+            self._look_now(now)
+
+    # -- the operator -------------------------------------------------------------------------
+
+    def configure(self, budget: Budget, now: float) -> list[Request]:
+        """Go on by another budget: what waits is served by the new one, at once.
+
+        Returns those who are shed because they ask for more than its burst.
+        """
+        old, self.budget = self.budget, budget
+        self.generation += 1
+        self.bucket.late = _late(budget)
+        self.bucket.set_limit(_limit(budget), now)
+        if budget.adapt != old.adapt or budget.limit != old.limit:
+            self.adaptive = _adaptive(budget, now)
+        self.gate.ramp = budget.ramp
+        self.waiting.weigh(_weights(budget.weights))
+        self._look_now(now)
+        return [
+            self._shed(request)
+            for request in list(self.waiting.everybody())
+            if request.cost > self.bucket.burst
+        ]
+
+    def pause(self) -> None:
+        """Grant nothing until :meth:`resume`."""
+        self.paused = True
+        self.inline = False
+
+    def resume(self, now: float) -> None:
+        self.paused = False
+        self._look_now(now)
+
+    def close(self, now: float) -> list[Request]:
+        """Grant nothing any more. Returns who waits; they are marked as closed."""
+        self.closed = True
+        self._look(now)
+        left = list(self.waiting.everybody())
+        for request in left:
+            request.state = "closed"
+            self.waiting.leave(request)
+        self._look_now(now)
+        return left
+
+    def adopt(self, now: float) -> list[str]:
+        """See, for a new life of the broker, that all is as it must be; mend it and say what."""
+        wrong = self.waiting.mend()
+        bucket = self.bucket
+        if not math.isfinite(bucket.tokens) or bucket.tokens > bucket.cap + 1:
+            wrong.append(f"the balance was {bucket.tokens} of {bucket.cap:g}")
+            bucket.tokens = 0.0
+        if bucket.stamp > max(now, self.gate.not_before):
+            wrong.append(f"the balance was of {bucket.stamp - now:g} s ahead")
+            bucket.tokens, bucket.stamp = 0.0, now
+        if wrong:
+            bucket.tokens = min(bucket.tokens, 0.0)
+        for request in self.waiting.everybody():
+            request.state = "queued"  # what was on its way to the last life is here
+        bucket.lenient(self.waiting.live > 0, now)
+        self._look_now(now)
+        return wrong
+
+    # -- what one may know --------------------------------------------------------------------
+
+    def share(self, rank: int) -> float:
+        """Of the permits, how much the class gets at least while it is busy."""
+        lines = self.waiting.lines
+        return lines[rank].weight / sum(line.weight for line in lines)
+
+    def refusal(self, why: str, retry_at: float) -> PermitRefused:
+        return PermitRefused(self.name, why, retry_at)
+
+    def status(self, now: float) -> BudgetStatus:
+        """What the budget is like now."""
+        self._look_now(now)
+        bucket, gate = self.bucket, self.gate
+        limit = self.budget.limit
+        used = bucket.in_window(now)
+        capacity = bucket.n if bucket.ring is not None else bucket.burst
+        held = used if bucket.ring is not None else bucket.burst - bucket.available(now)
+        return BudgetStatus(
+            name=self.name,
+            state=self._state(now),
+            mode=self.budget.mode,
+            limit=None if limit is None else limit.n,
+            per=None if limit is None else limit.per,
+            burst=int(bucket.burst),
+            rate=bucket.rate,
+            used=held,
+            remaining=int(bucket.available(now)),
+            usage=held / capacity,
+            reset_at=max(bucket.due(bucket.burst, now), now),
+            not_before=gate.not_before if now < gate.not_before else None,
+            waiting={RANKS[line.rank]: line.live for line in self.waiting.lines},
+            longest_waiting=max(
+                (now - line.head().asked_at for line in self.waiting.lines if line.live),
+                default=0.0,
+            ),
+            shares={name: self.share(rank) for rank, name in enumerate(RANKS)},
+            learned=None if self.adaptive is None else self.adaptive.rate,
+        )
+
+    def figures(self, now: float) -> tuple[BudgetFigures, ...]:
+        """What happened in the last 1, 5 and 15 minutes, and since the beginning."""
+        self._look_now(now)
+        meter = self.meter
+        windows: list[tuple[float | None, list[float], float]] = [
+            (window, *meter.within(window, now)) for window in WINDOWS
+        ]
+        peak = max(peak for _, _, peak in windows)
+        windows.append((None, meter.totals, peak))
+        return tuple(
+            _figures(self.name, window, totals, peak, min(window or math.inf, now - meter.since))
+            for window, totals, peak in windows
+        )
+
+    def _state(self, now: float) -> Any:
+        if self.closed:
+            return "closed"
+        if self.paused:
+            return "paused"
+        return "shut" if now < self.gate.not_before else "open"
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _look(self, now: float) -> None:
+        if now >= self.look_at:
+            self._look_now(now)
+
+    def _look_now(self, now: float) -> None:
+        """Bring the rate and the gate up to date, and note when to do so next."""
+        self.meter.roll(now)
+        gate, adaptive = self.gate, self.adaptive
+        rate = self.bucket.limit.rate if adaptive is None else adaptive.at(now)
+        share = gate.share(now)
+        self.bucket.set_rate(rate * share if share else rate, now)
+        self.inline = not (
+            self.waiting.live
+            or self.paused
+            or self.closed
+            or share == 0.0
+            or self.budget.mode == "shadow"
+        )
+        self.look_at = min(self.meter.next_at, self._next_step(now))
+
+    def _next_step(self, now: float) -> float:
+        step = self.gate.next_step(now)
+        return step if self.adaptive is None else min(step, self.adaptive.next_step(now))
+
+    def _emptied(self, now: float) -> None:
+        self.bucket.lenient(False, now)
+        self._look_now(now)
+
+    def _grant(self, request: Request, now: float) -> None:
+        rank, waited = request.rank, now - request.asked_at
+        self.grants_made += 1
+        request.state = "granted"
+        request.granted_at = now
+        request.grant_no = self.grants_made
+        request.generation = self.generation
+        totals = self.totals
+        totals[GRANTED + rank] += 1
+        totals[COST] += request.cost
+        totals[WAITED + rank] += 1
+        totals[WAIT_TIME + rank] += waited
+        self.meter.peak = max(self.meter.peak, waited)
+
+    def _shadow(self, rank: int, cost: int, now: float) -> bool:
+        if self.closed:
+            return False
+        if not self.bucket.take(cost, now):
+            self.bucket.owe(cost, self.budget.max_waiting, now)
+            self.totals[WOULD_WAIT] += 1
+        self.totals[GRANTED + rank] += 1
+        self.totals[COST] += cost
+        return True
+
+    def _in_time(self, request: Request, allowed: float, now: float) -> None:
+        wait = self.estimate(request.rank, request.cost, now)
+        if wait > allowed:
+            self.totals[REFUSED + request.rank] += 1
+            retry_at = now + wait - allowed if allowed > 0 else now + wait
+            why = f"it may take {wait:.3g} s, and there are {max(0.0, allowed):.3g} s"
+            raise self.refusal(why if wait < math.inf else "it grants none", retry_at)
+
+    def estimate(self, rank: int, cost: int, now: float) -> float:
+        """Seconds that a request which comes now waits at most, as long as no class becomes busy
+        that is not, and the rate is not lowered."""
+        if self.paused or self.closed:
+            return math.inf
+        if self.budget.mode == "shadow":
+            return 0.0
+        amount = self.waiting.before(rank, cost)
+        dearest = max(self.waiting.dearest, cost)
+        if dearest > 1:
+            # What a window has room for may be too little for a dear one, and is then left unused.
+            amount += dearest + amount * (dearest - 1) / max(1.0, self.bucket.burst - dearest + 1)
+        wait = self.bucket.due(amount, now) - now
+        gate = self.gate
+        if now < gate.not_before + gate.climb:
+            wait += gate.climb / 2
+        return wait
+
+    def _make_room(self, request: Request, now: float) -> Request:
+        newest = self.waiting.newest_below(request.rank)
+        if newest is None:
+            self.totals[REFUSED + request.rank] += 1
+            line = self.waiting.next()
+            retry_at = math.inf if line is None else self.next_at(now)
+            raise self.refusal(f"{self.waiting.live:,} wait already", retry_at)
+        return self._shed(newest)
+
+    def _shed(self, request: Request) -> Request:
+        request.state = "shed"
+        self.totals[SHED + request.rank] += 1
+        self.waiting.leave(request)
+        return request
+
+
+def _weights(weights: Weights) -> tuple[float, ...]:
+    return (weights.low, weights.medium, weights.high, weights.critical)
+
+
+def _limit(budget: Budget) -> Limit:
+    """The limit that the bucket keeps; where there is none, as much as is learned."""
+    if budget.limit is not None:
+        return budget.limit
+    assert budget.adapt is not None
+    return Limit.smooth(min(budget.adapt.start, budget.adapt.most), burst=budget.adapt.burst)
+
+
+def _late(budget: Budget) -> float | None:
+    """A rate that is learned promises nothing to the permit, so a late timer is made good."""
+    return LATE if budget.limit is None else None
+
+
+def _adaptive(budget: Budget, now: float) -> AdaptiveRate | None:
+    if budget.adapt is None:
+        return None
+    return AdaptiveRate(budget.adapt, math.inf if budget.limit is None else budget.limit.rate, now)
+
+
+def _figures(
+    name: str, window: float | None, totals: list[float], longest: float, seconds: float
+) -> BudgetFigures:
+    def by_class(place: int) -> dict[str, int]:
+        return {RANKS[rank]: int(totals[place + rank]) for rank in range(4)}
+
+    granted, waited = sum(totals[GRANTED : GRANTED + 4]), sum(totals[WAITED : WAITED + 4])
+    wait = sum(totals[WAIT_TIME : WAIT_TIME + 4])
+    return BudgetFigures(
+        name=name,
+        window=window,
+        granted=by_class(GRANTED),
+        waited=by_class(WAITED),
+        refused=by_class(REFUSED),
+        shed=by_class(SHED),
+        abandoned=by_class(ABANDONED),
+        cost=int(totals[COST]),
+        given_back=int(totals[GIVEN_BACK]),
+        throttled=int(totals[THROTTLED]),
+        would_wait=int(totals[WOULD_WAIT]),
+        average_wait=wait / granted if granted else 0.0,
+        average_wait_of_waiting=wait / waited if waited else 0.0,
+        longest_wait=longest,
+        rate=(totals[COST] - totals[GIVEN_BACK]) / seconds if seconds > 0 else 0.0,
+    )
