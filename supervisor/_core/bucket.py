@@ -223,8 +223,9 @@ class Bucket:
         held = self._held()
         if missing <= held:
             return ring.left(missing) + self.per
-        last = ring.left(held) if held else now
-        return last + self.per * (1 + math.ceil((missing - held) / self.n))
+        # It waits for some that are still to be granted; they are one window or more before it.
+        windows = math.ceil((missing - held) / self.n)
+        return self.due(amount - windows * self.n, now) + windows * self.per
 
     def give_back(self, cost: int, granted_at: float, now: float) -> None:
         """Undo a grant: the balance becomes at most what it would be without it.
