@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from supervisor._core.effects import Notify, Rush, Still
-from supervisor._core.order import ask, cancel, everyone, stop_in_order
+from supervisor._core.move import ask, cancel
+from supervisor._core.order import everyone, stop_in_order
 from supervisor._errors import Stuck, TreeFailed, UnexpectedReturn
 from supervisor._happenings import Escalated, Rule, StopBegun, Verdict
 from supervisor._words import Outcome

@@ -30,8 +30,9 @@ from supervisor._core.effects import (
     TellStuck,
     TimePassed,
 )
+from supervisor._core.move import became_ready, cancel
 from supervisor._core.node import Node
-from supervisor._core.order import append, became_ready, cancel, enqueue_all, settle
+from supervisor._core.order import append, enqueue_all, settle
 from supervisor._core.table import bind
 from supervisor._core.timers import due
 from supervisor._core.verdict import became_stuck, declared_failed, exited, trusted_again

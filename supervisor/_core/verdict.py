@@ -13,8 +13,9 @@ from collections import deque
 from supervisor._core import backoff, group
 from supervisor._core.child import AT_REST, ChildState
 from supervisor._core.close import begin_close, escalate, give_up
+from supervisor._core.move import concerns_nobody
 from supervisor._core.node import Node
-from supervisor._core.order import concerns_nobody, left_the_round
+from supervisor._core.order import left_the_round
 from supervisor._errors import ForeignCancellation
 from supervisor._happenings import (
     Crashed,

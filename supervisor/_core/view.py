@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from supervisor._core.child import ChildState
+from supervisor._core.move import passed
 from supervisor._core.node import Node
-from supervisor._core.order import everyone, passed
+from supervisor._core.order import everyone
 from supervisor._spec.tree import Broker, Component, Resource, Supervisor
 from supervisor._views import ChildView, Kind
 from supervisor._words import State

@@ -21,14 +21,14 @@ MANY = 10_000
 def touched(patch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The children that the mover looks at."""
     looked_at: list[str] = []
-    refresh = order._refresh
+    refresh = order.refresh
 
     def counting(node: Node, child: ChildState) -> None:
         looked_at.append(child.name)
         refresh(node, child)
 
     with patch.context() as within:
-        within.setattr(order, "_refresh", counting)
+        within.setattr(order, "refresh", counting)
         yield looked_at
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from supervisor._core import order, verdict
+from supervisor._core import move, order, verdict
 from supervisor._core.child import ChildState
 from supervisor._core.effects import Effect
 from supervisor._happenings import Event
@@ -57,7 +57,8 @@ def test_a_walk_that_is_capped_says_so() -> None:
 
 
 def test_a_violation_is_replayed_from_its_moves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(order, "passed", lambda node, child: True)
+    for where in (move, order):
+        monkeypatch.setattr(where, "passed", lambda node, child: True)
     reporting = FAMILIES["two"].trees["ab one_for_one free ready:ab"]
     with pytest.raises(Broken) as caught:
         walk(reporting, depth=3)
@@ -235,10 +236,10 @@ def test_states_of_one_key_behave_alike(small: Tree) -> None:
 def what_follows(world: World, saved: Any) -> dict[str, Any]:
     found = {}
     world.restore(saved, broken_off=True)
-    for move in world.moves():
-        changed = world.apply(move)
+    for each in world.moves():
+        changed = world.apply(each)
         told = [decided(effect, world.now) for effect in world.effects] if changed else None
-        found[move] = told, world.key(world.look())
+        found[each] = told, world.key(world.look())
         world.restore(saved, broken_off=True)
     return found
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from supervisor._core import close, command, group, order, step, verdict
+from supervisor._core import close, command, group, move, order, step, verdict
 from supervisor._core.child import ENDED, ChildState
 from supervisor._core.effects import Cancel, Finish, ReasonChanged, Run, StuckRemain, TellStuck
 from supervisor._core.node import Node
@@ -40,11 +40,14 @@ LATE = "begin, ready x, stop b, end b, stop x, end a, end x, start x, start b, r
 SUCH = {"a restart": "permanent", "b restart": "permanent", "quarantine": "on"}
 """What is replayed is of one tree."""
 
+MOVER = (move, order)
+"""Where the questions and the moves of one child are used."""
+
 PLANTED: dict[str, list[Fault]] = {}
 
 
 class Fault(Struct):
-    where: Any
+    where: tuple[Any, ...]
     name: str
     faulty: Any
     tree: str
@@ -57,26 +60,28 @@ def plant(
     """Have the decorated thing stand for ``where.name``, and ``check`` find it: in a walk of the
     tree, or in these moves."""
 
+    places = where if isinstance(where, tuple) else (where,)
+
     def planted(faulty: Any) -> Any:
-        PLANTED.setdefault(check, []).append(Fault(where, name, faulty, tree, moves))
+        PLANTED.setdefault(check, []).append(Fault(places, name, faulty, tree, moves))
         return faulty
 
     return planted
 
 
-@plant("held", order, "_set_leaving", moves="begin, stop a")
-@plant("group down", order, "_set_leaving", GROUP, "begin, crash a")
+@plant("held", move, "_set_leaving", moves="begin, stop a")
+@plant("group down", move, "_set_leaving", GROUP, "begin, crash a")
 @plant("ready", step, "became_ready", BOTH)
-@plant("needs", order, "blocked_by", EACH)
-@plant("stop under", order, "_pulled", EACH)
+@plant("needs", MOVER, "blocked_by", EACH)
+@plant("stop under", move, "_pulled", EACH)
 @plant("could run", Node, "wake", AFTER, LATE)
-@plant("registered", order, "_register", EACH)
+@plant("registered", move, "_register", EACH)
 @plant("told once", verdict, "_tell_crash")
 @plant("stop stands", verdict, "left_the_round")
-@plant("nobody asks", order, "ask", moves="begin, stop a")
+@plant("nobody asks", move, "ask", moves="begin, stop a")
 @plant("deadline", order, "arm")
 @plant("spin", step, "_deadline")
-@plant("sums", order, "_pull", EACH)
+@plant("sums", move, "_pull", EACH)
 @plant("counted", command, "mark_healthy", moves=f"{ASIDE}, time, healthy a")
 def nothing(*args: Any) -> None:
     """It does nothing, and finds nothing."""
@@ -91,13 +96,13 @@ def finishes_at_once(node: Node) -> None:
     node.effects.append(Finish(Outcome("cancelled")))
 
 
-@plant("one life", order, "_start")
+@plant("one life", MOVER, "start")
 def runs_it_twice(node: Node, child: ChildState) -> None:
     start(node, child)
     node.effects.append(Run(child))
 
 
-@plant("next life", order, "_start")
+@plant("next life", MOVER, "start")
 def skips_a_number(node: Node, child: ChildState) -> None:
     child.life += 1
     start(node, child)
@@ -122,24 +127,24 @@ def takes_it_for_dead(node: Node, child: ChildState) -> None:
     node.changed(child)
 
 
-@plant("start in stop", order, "wanted")
+@plant("start in stop", MOVER, "wanted")
 def wants_in_a_stop(node: Node, child: ChildState) -> bool:
-    return not (child.holds or child.condemned or order.unbound(child))
+    return not (child.holds or child.condemned or move.unbound(child))
 
 
-@plant("overlap", order, "blocked_by", EACH)
+@plant("overlap", MOVER, "blocked_by", EACH)
 def sees_no_pullers(node: Node, child: ChildState) -> ChildState | None:
     found = blocked_by(node, child)
     return None if found is child else found
 
 
-@plant("beside", order, "blocked_by", SPARE)
+@plant("beside", MOVER, "blocked_by", SPARE)
 def sees_no_fallback(node: Node, child: ChildState) -> ChildState | None:
     found = blocked_by(node, child)
     return None if found is child.fallback else found
 
 
-@plant("start order", order, "passed", BOTH)
+@plant("start order", MOVER, "passed", BOTH)
 def always(*args: Any) -> bool:
     return True
 
@@ -149,7 +154,7 @@ def stops_all_at_once(node: Node, children: Any) -> None:
     node.stops = [tuple(child for child in children if child.alive)]
 
 
-@plant("lives on", order, "unbound", EACH)
+@plant("lives on", move, "unbound", EACH)
 @plant("process", verdict, "is_process_level")
 def never(*args: Any) -> bool:
     return False
@@ -191,14 +196,14 @@ def never_stops(node: Node, members: Any) -> None:
     node.stops, node.stopping = [()], 1
 
 
-@plant("unasked", order, "unbound")
+@plant("unasked", move, "unbound")
 def takes_what_is_ready_for_lost(child: ChildState) -> bool:
     return child.state == "ready"
 
 
-@plant("backoff", order, "wanted")
+@plant("backoff", MOVER, "wanted")
 def wants_what_is_held(node: Node, child: ChildState) -> bool:
-    return not (child.condemned or node.closing or order.unbound(child))
+    return not (child.condemned or node.closing or move.unbound(child))
 
 
 # --- 7 to 9: what is told, cancellation, deadlines ---------------------------------------------------
@@ -215,7 +220,7 @@ def takes_it_for_a_return(node: Node, child: ChildState, outcome: Outcome, *what
     judge(node, child, Outcome("returned") if outcome.kind == "cancelled" else outcome, *what)
 
 
-@plant("asked once", order, "ask")
+@plant("asked once", move, "ask")
 def asks_twice(node: Node, child: ChildState, **how: Any) -> None:
     ask(node, child, **how)
     ask(node, child, **how)
@@ -261,7 +266,7 @@ def arms_a_hundred_times(node: Node, child: ChildState) -> None:
         heappush(node.timers, (math.inf, node.timer_seq, child))
 
 
-@plant("reasons", order, "judge", moves=ASIDE)
+@plant("reasons", move, "judge", moves=ASIDE)
 def tells_no_reason(node: Node, child: ChildState) -> None:
     judge_condition(node, child)
     node.effects = [effect for effect in node.effects if not isinstance(effect, ReasonChanged)]
@@ -273,13 +278,13 @@ def touches_before_it_refuses(node: Node, child: ChildState) -> None:
     refuse(node, child)
 
 
-@plant("fails", order, "judge")
+@plant("fails", move, "judge")
 def fails(node: Node, child: ChildState) -> None:
     raise ZeroDivisionError
 
 
-arm, ask, blocked_by, judge_condition = order.arm, order.ask, order.blocked_by, order.judge
-next_start, start = order._next_start, order._start
+arm, next_start = order.arm, order._next_start
+ask, blocked_by, start, judge_condition = move.ask, move.blocked_by, move.start, move.judge
 became_stuck, judge = verdict.became_stuck, verdict._judge
 left_the_round, tell_crash = verdict.left_the_round, verdict._tell_crash
 forget, refuse = Node.forget, command._refuse
@@ -307,7 +312,8 @@ def test_every_check_has_a_planted_fault() -> None:
 def test_a_planted_fault_is_found_by_its_check(
     monkeypatch: pytest.MonkeyPatch, check: str, fault: Fault
 ) -> None:
-    monkeypatch.setattr(fault.where, fault.name, fault.faulty)
+    for where in fault.where:
+        monkeypatch.setattr(where, fault.name, fault.faulty)
 
     with pytest.raises(Broken) as caught:
         if fault.moves:

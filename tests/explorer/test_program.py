@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec import json
 
-from supervisor._core import order
+from supervisor._core import move, order
 from tests.explorer.__main__ import Summary, main
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +52,8 @@ def test_a_tree_that_has_more_states_than_the_cap_is_told_to_be_capped(
 def test_a_broken_law_is_told_with_the_command_that_replays_it(
     monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    monkeypatch.setattr(order, "wanted", lambda node, child: not child.condemned)
+    for where in (move, order):
+        monkeypatch.setattr(where, "wanted", lambda node, child: not child.condemned)
 
     assert run(monkeypatch, "--family", "one", "--depth", "3", "--tree", "one_for_one") == 1
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from supervisor._core import backoff, close, group, order, step, verdict
+from supervisor._core import backoff, close, group, move, order, step, verdict
 from supervisor._words import Outcome
 from tests.model.runs import chosen, play
 
@@ -74,7 +74,7 @@ def a_healthy_stretch_is_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 
 def needs_each_sees_the_final_loss_only(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(order, "unbound", lambda child: any(target.lost for target, _ in child.needs))
+    patch.setattr(move, "unbound", lambda child: any(target.lost for target, _ in child.needs))
 
 
 def a_group_restart_revives_what_an_operator_stopped(patch: pytest.MonkeyPatch) -> None:
@@ -114,7 +114,8 @@ def delays_grow_one_restart_too_early(patch: pytest.MonkeyPatch) -> None:
 
 
 def nobody_waits_for_his_place(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(order, "passed", lambda node, child: True)
+    for where in (move, order):
+        patch.setattr(where, "passed", lambda node, child: True)
 
 
 def a_group_does_not_wait_for_its_delay(patch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ close = partial(Mutant, module="supervisor._core.close")
 command = partial(Mutant, module="supervisor._core.command")
 condition = partial(Mutant, module="supervisor._core.condition")
 group = partial(Mutant, module="supervisor._core.group")
+move = partial(Mutant, module="supervisor._core.move")
 node = partial(Mutant, module="supervisor._core.node")
 order = partial(Mutant, module="supervisor._core.order")
 step = partial(Mutant, module="supervisor._core.step")
@@ -87,10 +88,10 @@ LIVES = (
         new="return False",
         killed_by=("tests/runtime/test_groups.py::test_temporary_members_are_not_brought_back",),
     ),
-    order(
+    move(
         fault="an operator's restart outlasts the life that it made",
         law="Commands",
-        function="_start",
+        function="start",
         old="child.asked = child.judged = child.again = False",
         new="child.asked = child.judged = False",
         killed_by=(
@@ -180,10 +181,10 @@ DELAYS = (
         new="if up > math.inf:",
         killed_by=("tests/core/test_backoff.py::test_a_healthy_stretch_begins_a_new_series",),
     ),
-    order(
+    move(
         fault="a healthy stretch is counted from the start, not from readiness",
         law="Backoff",
-        function="_start",
+        function="start",
         old="child.ready_at = None if child.reports else now",
         new="child.ready_at = now",
         killed_by=(
@@ -388,7 +389,7 @@ QUARANTINE = (
             "tests/core/test_quarantine.py::test_a_probe_is_good_once_it_is_ready_and_has_stayed_up",
         ),
     ),
-    order(
+    move(
         fault="a probe's time is counted from its start",
         law="Quarantine",
         function="became_ready",
@@ -521,7 +522,7 @@ QUARANTINE = (
 )
 
 PLACES = (
-    order(
+    move(
         fault="a child starts before what it needs is ready",
         law=3,
         function="blocked_by",
@@ -537,7 +538,7 @@ PLACES = (
         new="elif True:",
         killed_by=("tests/core/test_order.py::test_a_reporting_child_holds_the_younger_ones_up",),
     ),
-    order(
+    move(
         fault="a group does not wait until the elder is ready",
         law=3,
         function="_let_by",
@@ -547,7 +548,7 @@ PLACES = (
             "tests/core/test_order.py::test_in_a_group_the_younger_ones_wait_until_the_elder_is_ready",
         ),
     ),
-    order(
+    move(
         fault="one that cannot come up holds up the boot",
         law="Start order",
         function="_let_by",
@@ -585,7 +586,7 @@ PLACES = (
             "tests/core/test_order.py::test_after_a_strict_boot_a_failed_start_is_a_crash_like_any_other",
         ),
     ),
-    order(
+    move(
         fault="something is started after a stop was asked for",
         law=3,
         function="wanted",
@@ -622,7 +623,7 @@ PLACES = (
 )
 
 NEEDS = (
-    order(
+    move(
         fault="dependents are not brought down",
         law="needs and after",
         function="unbound",
@@ -630,17 +631,17 @@ NEEDS = (
         new="return False",
         killed_by=("tests/core/test_needs.py::test_final_needs_see_the_final_loss",),
     ),
-    order(
+    move(
         fault="who waits for another is not told when that need not be waited for",
         law=5,
-        function="_move",
+        function="move",
         old="_register(blocker, child)",
         new="pass",
         killed_by=(
             "tests/core/test_needs.py::test_who_comes_after_one_that_waits_is_told_when_that_wait_is_over",
         ),
     ),
-    order(
+    move(
         fault="dependents are not brought back",
         law="needs and after",
         function="wanted",
@@ -650,7 +651,7 @@ NEEDS = (
             "tests/core/test_needs.py::test_the_closure_goes_down_youngest_first_and_comes_back_eldest_first",
         ),
     ),
-    order(
+    move(
         fault="who needs each life does not see a crash",
         law="needs and after",
         function="unbound",
@@ -660,7 +661,7 @@ NEEDS = (
             "tests/core/test_needs.py::test_final_needs_do_not_see_a_crash_and_each_needs_see_every_one",
         ),
     ),
-    order(
+    move(
         fault="who sees only the final loss sees every crash",
         law="needs and after",
         function="_gone",
@@ -670,7 +671,7 @@ NEEDS = (
             "tests/core/test_needs.py::test_final_needs_do_not_see_a_crash_and_each_needs_see_every_one",
         ),
     ),
-    order(
+    move(
         fault="after binds as needs does",
         law="needs and after",
         function="blocked_by",
@@ -680,17 +681,17 @@ NEEDS = (
             "tests/core/test_needs.py::test_after_is_passed_by_what_somebody_decided_not_to_run",
         ),
     ),
-    order(
+    move(
         fault="a child stops before what depends on it is down",
         law="needs and after",
-        function="_move",
+        function="move",
         old="child.up and child.stop_turn and _pulled(child) is None",
         new="child.up and child.stop_turn",
         killed_by=(
             "tests/core/test_needs.py::test_the_closure_goes_down_youngest_first_and_comes_back_eldest_first",
         ),
     ),
-    order(
+    move(
         fault="a child starts again before what depends on it is down",
         law=3,
         function="blocked_by",
@@ -718,7 +719,7 @@ NEEDS = (
         new="pass",
         killed_by=("tests/core/test_needs.py::test_a_need_that_is_added_later_binds_too",),
     ),
-    order(
+    move(
         fault="a probe starts beside its fallback",
         law="Fallbacks",
         function="blocked_by",
@@ -726,7 +727,7 @@ NEEDS = (
         new="False and",
         killed_by=("tests/core/test_needs.py::test_the_primary_waits_for_the_end_of_its_fallback",),
     ),
-    order(
+    move(
         fault="a fallback starts beside its primary",
         law="Fallbacks",
         function="_switch_fallback",
@@ -822,7 +823,7 @@ GROUPS = (
 )
 
 STOPS = (
-    order(
+    move(
         fault="grace does not give way when time is short",
         law=9,
         function="ask",
@@ -832,7 +833,7 @@ STOPS = (
             "tests/core/test_stop.py::test_deadlines_are_clipped_to_the_whole_stop_and_grace_gives_way_first",
         ),
     ),
-    order(
+    move(
         fault="a deadline is not clipped to the whole stop",
         law=9,
         function="cancel",
@@ -840,7 +841,7 @@ STOPS = (
         new="node.now + child.spec.stop.deadline",
         killed_by=("tests/core/test_stop.py::test_a_deadline_is_clipped_to_the_whole_stop",),
     ),
-    order(
+    move(
         fault="a life that was declared failed gets its grace",
         law=9,
         function="ask",
