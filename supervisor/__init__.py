@@ -39,6 +39,9 @@ from supervisor._happenings import Ended as Ended
 from supervisor._happenings import Escalated as Escalated
 from supervisor._happenings import Event as Event
 from supervisor._happenings import GroupRestarted as GroupRestarted
+from supervisor._happenings import GateShut as GateShut
+from supervisor._happenings import RateCut as RateCut
+from supervisor._happenings import BudgetChanged as BudgetChanged
 from supervisor._happenings import Held as Held
 from supervisor._happenings import Quarantined as Quarantined
 from supervisor._happenings import Ready as Ready
@@ -53,6 +56,11 @@ from supervisor._happenings import StopTimedOut as StopTimedOut
 from supervisor._happenings import Verdict as Verdict
 from supervisor._record.log import JsonFormatter as JsonFormatter
 from supervisor._record.log import LineFormatter as LineFormatter
+from supervisor._runtime.broker import RunningBroker as RunningBroker
+from supervisor._runtime.budgets import acquire as acquire
+from supervisor._runtime.budgets import acquire_rate_limit as acquire_rate_limit
+from supervisor._runtime.budgets import current_broker as current_broker
+from supervisor._runtime.budgets import try_acquire as try_acquire
 from supervisor._runtime.bus import Subscription as Subscription
 from supervisor._runtime.context import ContextFilter as ContextFilter
 from supervisor._runtime.context import current_child as current_child
@@ -63,6 +71,7 @@ from supervisor._runtime.host import TreeOptions as TreeOptions
 from supervisor._runtime.host import open_supervisor as open_supervisor
 from supervisor._runtime.host import serve as serve
 from supervisor._runtime.life import CurrentChild as CurrentChild
+from supervisor._runtime.permit import Permit as Permit
 from supervisor._runtime.run import run as run
 from supervisor._runtime.tree import ChildOptions as ChildOptions
 from supervisor._runtime.tree import Tree as Tree
@@ -82,6 +91,9 @@ from supervisor._spec.tree import Spec as Spec
 from supervisor._spec.tree import Supervisor as Supervisor
 from supervisor._spec.validate import check as check
 from supervisor._views import ChildView as ChildView
+from supervisor._views import BrokerStatistics as BrokerStatistics
+from supervisor._views import BudgetFigures as BudgetFigures
+from supervisor._views import BudgetStatus as BudgetStatus
 from supervisor._views import Explanation as Explanation
 from supervisor._views import TreeView as TreeView
 from supervisor._words import Binding as Binding

@@ -212,6 +212,28 @@ class ConditionChanged(Event, frozen=True):
     condition: Condition
 
 
+class GateShut(Event, frozen=True, gc=False):
+    """The service of a budget said "too many, retry after": nothing of it is granted ``until`` then,
+    in seconds of the tree's clock. ``path`` is the broker's."""
+
+    budget: str
+    until: float
+
+
+class RateCut(Event, frozen=True, gc=False):
+    """An adaptive budget was told "too many" and goes on at ``rate`` permits a second."""
+
+    budget: str
+    rate: float
+
+
+class BudgetChanged(Event, frozen=True, gc=False):
+    """A budget of the running broker was added, or its limit changed ``to`` another."""
+
+    budget: str
+    to: str
+
+
 class Dropped(Event, frozen=True, gc=False):
     """A subscriber was too slow: ``count`` events before this one were dropped for it."""
 

@@ -122,3 +122,14 @@ class BudgetFigures(Struct, frozen=True, kw_only=True):
     average_wait_of_waiting: float
     longest_wait: float
     rate: float
+
+
+class BrokerStatistics(Struct, frozen=True, kw_only=True):
+    """What happened to all budgets of the broker at ``path``: for each the figures of the last 1, 5
+    and 15 minutes, and of all time. ``passed`` counts the permits of budgets that it does not
+    have."""
+
+    at: float
+    path: str
+    budgets: Mapping[str, tuple[BudgetFigures, ...]]
+    passed: int

@@ -210,6 +210,21 @@ GOLDEN: list[tuple[Event, int, str]] = [
         f"trading is degraded: {T} quarantined, {T} stuck",
     ),
     (
+        happenings.GateShut(0, "trading/broker", "exchange", 12.5),
+        logging.INFO,
+        "trading/broker grants nothing of exchange for 12.5 s until 12:00:12, as its service asked for",
+    ),
+    (
+        happenings.RateCut(0, "trading/broker", "exchange", 79.96),
+        logging.INFO,
+        "trading/broker was told too many of exchange; goes on at 80 a second",
+    ),
+    (
+        happenings.BudgetChanged(0, "trading/broker", "exchange", "30 per 60 s"),
+        logging.INFO,
+        "trading/broker has the budget exchange changed to 30 per 60 s",
+    ),
+    (
         happenings.Dropped(0, "", 12),
         logging.WARNING,
         "the tree had a subscriber too slow for 12 events, which it never got",

@@ -52,10 +52,11 @@ class Gate:
     def share(self, now: float) -> float:
         """Of the rate: how much is let through."""
         climbed = now - self.not_before
+        if climbed < 0:
+            return 0.0
         if climbed >= self.climb:
             return 1.0
-        step = math.floor(climbed / self.climb * STEPS) / STEPS
-        return LOWEST + (1 - LOWEST) * step if climbed >= 0 else 0.0
+        return LOWEST + (1 - LOWEST) * math.floor(climbed / self.climb * STEPS) / STEPS
 
     def next_step(self, now: float) -> float:
         """When :meth:`share` changes next; infinity while it does not."""

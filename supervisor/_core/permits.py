@@ -239,6 +239,7 @@ class BudgetState:
 
     def adopt(self, now: float) -> list[str]:
         """See, for a new life of the broker, that all is as it must be; mend it and say what."""
+        self.closed = False
         wrong = self.waiting.mend()
         bucket = self.bucket
         if not math.isfinite(bucket.tokens) or bucket.tokens > bucket.cap + 1:

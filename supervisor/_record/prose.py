@@ -17,6 +17,7 @@ from supervisor._errors import TreeFailed
 from supervisor._happenings import (
     Added,
     Booted,
+    BudgetChanged,
     ConditionChanged,
     Crashed,
     Declined,
@@ -25,9 +26,11 @@ from supervisor._happenings import (
     Ended,
     Escalated,
     Event,
+    GateShut,
     GroupRestarted,
     Held,
     Quarantined,
+    RateCut,
     Ready,
     Recovered,
     Released,
@@ -96,6 +99,9 @@ _LEVELS: Final[dict[type[Event], int]] = {
     Recovered: logging.INFO,
     Released: logging.INFO,
     StopBegun: logging.INFO,
+    BudgetChanged: logging.INFO,
+    GateShut: logging.INFO,
+    RateCut: logging.INFO,
     Dropped: logging.WARNING,
     GroupRestarted: logging.WARNING,
     Quarantined: logging.WARNING,
@@ -289,6 +295,22 @@ def _(event: Ended, wall: Wall | None) -> str:
 def _(event: ConditionChanged, wall: Wall | None) -> str:
     reasons = listed(f"{subject(r.path)} {r.what}" for r in event.condition.reasons)
     return f"is {event.condition.status}" + (f": {reasons}" if reasons else "")
+
+
+@tell.register
+def _(event: GateShut, wall: Wall | None) -> str:
+    until = _until(event.at, event.until, wall)
+    return f"grants nothing of {event.budget} {until}, as its service asked for"
+
+
+@tell.register
+def _(event: RateCut, wall: Wall | None) -> str:
+    return f"was told too many of {event.budget}; goes on at {event.rate:.3g} a second"
+
+
+@tell.register
+def _(event: BudgetChanged, wall: Wall | None) -> str:
+    return f"has the budget {event.budget} changed to {event.to}"
 
 
 @tell.register

@@ -10,12 +10,12 @@ import anyio
 import anyio.from_thread
 from anyio.abc import TaskStatus
 
-from supervisor._core.child import ChildState
+from supervisor._core.child import AT_REST, ChildState
 from supervisor._core.effects import Exited, MarkedHealthy, ReportedReady
 from supervisor._errors import Decline, ScopesLeftOpen
 from supervisor._runtime.clock import now
 from supervisor._runtime.context import current_life
-from supervisor._spec.tree import Resource
+from supervisor._spec.tree import Broker, Resource
 from supervisor._words import Outcome
 
 if TYPE_CHECKING:
@@ -124,6 +124,18 @@ class CurrentChild(TaskStatus[Any]):
         self.value = value
         self._node.tree.feed(self._node, ReportedReady(state, self.life))
 
+    @property
+    def _is_last(self) -> bool:
+        """Whether no other life is wanted after this one, as far as is known now."""
+        at: LiveNode | None = self._node
+        if self._state.holds_any(AT_REST):
+            return True
+        while at is not None:
+            if at.node.closing and (at.seat is None or at.seat.holds_any(AT_REST)):
+                return True
+            at = at.parent
+        return False
+
     def _notify(self) -> None:
         if self._stopping is not None:
             self._stopping.set()
@@ -171,6 +183,8 @@ def _call(life: CurrentChild, arguments: Arguments | Exception) -> Awaitable[obj
     called: Awaitable[object]
     if type(spec) is Resource:
         called = _hold(life, spec.factory(*args, **kwargs))
+    elif type(spec) is Broker:
+        called = life._node.tree.brokers.of(life._state)._serve(life)
     elif life._state.reports:
         called = spec.run(*args, task_status=life, **kwargs)
     else:

@@ -51,6 +51,8 @@ from supervisor._core.table import populate
 from supervisor._core.timers import next_deadline
 from supervisor._errors import ForeignCancellation, TreeFailed
 from supervisor._happenings import ConditionChanged, StopBegun, StopTimedOut
+from supervisor._runtime.broker import RunningBroker
+from supervisor._runtime.budgets import Brokers
 from supervisor._runtime.bus import Bus
 from supervisor._runtime.clock import clock, now, source_of_chance
 from supervisor._runtime.life import Arguments, CurrentChild, live
@@ -67,7 +69,7 @@ CANCELLED_NATIVELY = "its own task was cancelled"
 class LiveNode:
     """A supervisor's machine in the running tree. ``seat`` is its place in its parent's machine."""
 
-    __slots__ = ("deadline", "node", "parent", "seat", "tree", "watchers")
+    __slots__ = ("budgets", "deadline", "node", "parent", "seat", "tree", "watchers")
 
     def __init__(
         self, tree: Runtime, node: Node, parent: LiveNode | None, seat: ChildState | None
@@ -78,6 +80,7 @@ class LiveNode:
         self.seat = seat
         self.deadline = math.inf
         self.watchers: dict[ChildState, list[anyio.Event]] = {}
+        self.budgets: dict[str, RunningBroker] = {}  # that were looked for from here
 
     def arguments(self, spec: Leaf) -> Arguments:
         """What to call the child with: start values in the place of their declarations."""
@@ -153,6 +156,7 @@ class Runtime:
         self.face: Any = None
         self.stop_within = stop_within
         self.bus = Bus()
+        self.brokers = Brokers(self)
         self.draw: Callable[[], float] = source_of_chance().random
         node = Node(spec, spec.name, self.draw, now=now(), stop_within=stop_within)
         populate(node)
@@ -207,6 +211,7 @@ class Runtime:
                 self.booted.set()
                 self.condition_changed.set()
                 self.root.wake_all()
+                self.brokers.close()
                 self.bus.close()
 
     async def _until_finished(self) -> None:
