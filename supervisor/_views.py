@@ -98,8 +98,8 @@ class BudgetStatus(Struct, frozen=True, kw_only=True):
 class BudgetFigures(Struct, frozen=True, kw_only=True):
     """What happened to a budget within a ``window`` of seconds up to now; ``None`` for all time.
 
-    Permits are counted by priority, whatever they cost: those ``granted``, and of these those that
-    had ``waited``; requests ``refused`` at once, ``shed`` for a higher class, ``abandoned`` by who
+    ``granted`` counts all permits, whatever they cost. By priority are counted those that had
+    ``waited``, and requests ``refused`` at once, ``shed`` for a higher class, ``abandoned`` by who
     had asked. ``cost`` is what all the granted cost, ``given_back`` what of it came back unused,
     ``throttled`` how many calls the service answered by "too many", and ``would_wait`` how many
     would have waited if the budget were enforced. Waits are in seconds: ``average_wait`` over all
@@ -109,7 +109,7 @@ class BudgetFigures(Struct, frozen=True, kw_only=True):
 
     name: str
     window: float | None
-    granted: Mapping[str, int]
+    granted: int
     waited: Mapping[str, int]
     refused: Mapping[str, int]
     shed: Mapping[str, int]

@@ -187,6 +187,14 @@ class Bucket:
         self.tokens = tokens - cost
         return True
 
+    def spend(self, count: int, at: float) -> None:
+        """Take so many that were found to be there and handed out since, the last of them then."""
+        self._settle(at)
+        self.tokens -= count
+        self.taken += count
+        if self.ring is not None:
+            self.ring.add(count, at)
+
     def _has_room(self, cost: int, now: float) -> bool:
         """Whether the window has room, once what has left it is taken out."""
         if self.ring is None:

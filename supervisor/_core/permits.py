@@ -7,7 +7,7 @@ is granted when the bucket has what it costs. Nothing here awaits, so each call 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 from supervisor._core.adapt import LONGEST, AdaptiveRate, Gate
 from supervisor._core.bucket import LATE, Bucket
@@ -17,24 +17,31 @@ from supervisor._errors import BrokerClosed, CostTooHigh, PermitRefused
 from supervisor._spec.calls import Budget, Limit, Weights
 from supervisor._views import BudgetFigures, BudgetStatus
 
-# Where the meter counts what; the first six by class, so each has four places.
-GRANTED, WAITED, WAIT_TIME, REFUSED, SHED, ABANDONED = range(0, 24, 4)
-COST, GIVEN_BACK, THROTTLED, ANSWERED, WOULD_WAIT, PLACES = range(24, 30)
+# Where the meter counts what; the first five by class, so each has four places.
+WAITED, WAIT_TIME, REFUSED, SHED, ABANDONED = range(0, 20, 4)
+AT_ONCE, COST, GIVEN_BACK, THROTTLED, ANSWERED, WOULD_WAIT, PLACES = range(20, 27)
+
+DRAWN: Final = 128
+"""So many permits are handed out on one look at the bucket."""
+
+FRESH: Final = 0.001
+"""Seconds after which the bucket is looked at again."""
 
 
 class BudgetState:
     """The state of one budget. It outlives the lives of its broker."""
 
     __slots__ = (
-        "inline", "look_at", "bucket", "totals",
-        "name", "budget", "generation", "grants_made", "waiting", "gate", "adaptive", "meter",
+        "stock", "fresh_until", "last", "drawn", "inline", "look_at", "bucket", "totals",
+        "name", "owner", "budget", "configured_at", "grants_made", "waiting", "gate", "adaptive", "meter",
         "paused", "closed",
     )  # fmt: skip
 
     def __init__(self, name: str, budget: Budget, now: float) -> None:
         self.name = name
         self.budget = budget
-        self.generation = 0
+        self.owner: Any = None  # belongs to the floor above
+        self.configured_at = -math.inf
         self.grants_made = 0
         self.waiting = Waiting(_weights(budget.weights))
         self.gate = Gate(budget.ramp)
@@ -43,24 +50,46 @@ class BudgetState:
         self.paused = self.closed = False
         self.adaptive = _adaptive(budget, now)
         self.bucket = Bucket(_limit(budget), now, late=_late(budget))
+        self.stock = self.drawn = 0  # permits handed out without a look at the bucket, see take()
+        self.fresh_until = self.last = -math.inf
         self.inline = False  # whether a permit may be taken past the queue, which is empty then
         self.look_at = now  # when the rate, the gate or the meter wants to be looked at
         self._look(now)
 
     # -- permits ------------------------------------------------------------------------------
 
-    def take(self, rank: int, cost: int, now: float) -> bool:
-        """Take a permit at once, if nobody waits for one and it is there."""
+    def take(self, cost: int, now: float) -> bool:
+        """Take a permit at once, if nobody waits for one and it is there.
+
+        What the bucket has can be handed out without it, as it only gets more. So those who take
+        many within a moment draw on a small stock, which is put to the bucket's account when
+        anything else is asked of it: as taken when the last of them was, which is never too early.
+        """
+        if cost == 1 and self.stock > 0 and now < self.fresh_until:
+            self.stock -= 1
+            self.last = now
+            return True
+        self._account()
         if now >= self.look_at:
-            self._look(now)
+            self._look_now(now)
         if not self.inline:
-            return self.budget.mode == "shadow" and self._shadow(rank, cost, now)
+            return self.budget.mode == "shadow" and self._shadow(cost, now)
         if not self.bucket.take(cost, now):
             return False
-        totals = self.totals
-        totals[rank] += 1
-        totals[COST] += cost
+        self.totals[AT_ONCE] += 1
+        self.totals[COST] += cost
+        self.stock = self.drawn = min(DRAWN, int(self.bucket.available(now)))
+        self.fresh_until = min(now + FRESH, self.look_at)
         return True
+
+    def _account(self) -> None:
+        """Put to the bucket's account what was handed out from the stock."""
+        used = self.drawn - self.stock
+        if used:
+            self.bucket.spend(used, self.last)
+            self.totals[AT_ONCE] += used
+            self.totals[COST] += used
+        self.stock = self.drawn = 0
 
     def check(self, cost: object) -> None:
         """Raise :class:`CostTooHigh` for what can never be granted."""
@@ -146,7 +175,7 @@ class BudgetState:
         state = request.state
         if state == "granted":
             request.state = "abandoned"
-            self.give_back(request.cost, request.granted_at, request.generation, now)
+            self.give_back(request.cost, request.granted_at, now)
             return True
         if state in {"asked", "queued"}:
             request.state = "abandoned"
@@ -157,11 +186,11 @@ class BudgetState:
                 self._emptied(now)
         return False
 
-    def give_back(self, cost: int, granted_at: float, generation: int, now: float) -> None:
+    def give_back(self, cost: int, granted_at: float, now: float) -> None:
         """Take a permit back that was not used. One of an earlier configuration is lost."""
         self._look(now)
         self.totals[GIVEN_BACK] += cost
-        if generation == self.generation:
+        if granted_at > self.configured_at:
             self.bucket.give_back(cost, granted_at, now)
 
     # -- what the service says ----------------------------------------------------------------
@@ -189,6 +218,7 @@ class BudgetState:
 
     def shut(self, until: float, now: float) -> None:
         """Grant nothing before then."""
+        self._account()
         if self.gate.shut(until, now):
             self.bucket.empty(until, now)
             if self.adaptive is not None:
@@ -202,8 +232,9 @@ class BudgetState:
 
         Returns those who are shed because they ask for more than its burst.
         """
+        self._account()
         old, self.budget = self.budget, budget
-        self.generation += 1
+        self.configured_at = now
         self.bucket.late = _late(budget)
         self.bucket.set_limit(_limit(budget), now)
         if budget.adapt != old.adapt or budget.limit != old.limit:
@@ -219,6 +250,7 @@ class BudgetState:
 
     def pause(self) -> None:
         """Grant nothing until :meth:`resume`."""
+        self._account()
         self.paused = True
         self.inline = False
 
@@ -239,6 +271,7 @@ class BudgetState:
 
     def adopt(self, now: float) -> list[str]:
         """See, for a new life of the broker, that all is as it must be; mend it and say what."""
+        self._account()
         self.closed = False
         wrong = self.waiting.mend()
         bucket = self.bucket
@@ -320,11 +353,13 @@ class BudgetState:
     # -- inside -------------------------------------------------------------------------------
 
     def _look(self, now: float) -> None:
+        self._account()
         if now >= self.look_at:
             self._look_now(now)
 
     def _look_now(self, now: float) -> None:
         """Bring the rate and the gate up to date, and note when to do so next."""
+        self._account()
         self.meter.roll(now)
         gate, adaptive = self.gate, self.adaptive
         rate = self.bucket.limit.rate if adaptive is None else adaptive.at(now)
@@ -353,21 +388,19 @@ class BudgetState:
         request.state = "granted"
         request.granted_at = now
         request.grant_no = self.grants_made
-        request.generation = self.generation
         totals = self.totals
-        totals[GRANTED + rank] += 1
         totals[COST] += request.cost
         totals[WAITED + rank] += 1
         totals[WAIT_TIME + rank] += waited
         self.meter.peak = max(self.meter.peak, waited)
 
-    def _shadow(self, rank: int, cost: int, now: float) -> bool:
+    def _shadow(self, cost: int, now: float) -> bool:
         if self.closed:
             return False
         if not self.bucket.take(cost, now):
             self.bucket.owe(cost, self.budget.max_waiting, now)
             self.totals[WOULD_WAIT] += 1
-        self.totals[GRANTED + rank] += 1
+        self.totals[AT_ONCE] += 1
         self.totals[COST] += cost
         return True
 
@@ -382,6 +415,7 @@ class BudgetState:
     def estimate(self, rank: int, cost: int, now: float) -> float:
         """Seconds that a request which comes now waits at most, as long as no class becomes busy
         that is not, and the rate is not lowered."""
+        self._account()
         if self.paused or self.closed:
             return math.inf
         if self.budget.mode == "shadow":
@@ -442,12 +476,13 @@ def _figures(
     def by_class(place: int) -> dict[str, int]:
         return {RANKS[rank]: int(totals[place + rank]) for rank in range(4)}
 
-    granted, waited = sum(totals[GRANTED : GRANTED + 4]), sum(totals[WAITED : WAITED + 4])
+    waited = sum(totals[WAITED : WAITED + 4])
+    granted = int(totals[AT_ONCE]) + waited
     wait = sum(totals[WAIT_TIME : WAIT_TIME + 4])
     return BudgetFigures(
         name=name,
         window=window,
-        granted=by_class(GRANTED),
+        granted=int(granted),
         waited=by_class(WAITED),
         refused=by_class(REFUSED),
         shed=by_class(SHED),

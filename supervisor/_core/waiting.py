@@ -34,7 +34,7 @@ class Request:
 
     __slots__ = (
         "rank", "cost", "asked_at", "deadline", "state", "signal",
-        "granted_at", "grant_no", "generation",
+        "granted_at", "grant_no",
     )  # fmt: skip
 
     def __init__(
@@ -53,7 +53,6 @@ class Request:
         self.state: RequestState = "asked"
         self.granted_at = -math.inf
         self.grant_no = 0
-        self.generation = 0
 
     def __repr__(self) -> str:
         return f"<Request {RANKS[self.rank]} cost={self.cost} {self.state}>"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 import anyio
 from anyio import current_effective_deadline
-from anyio.lowlevel import checkpoint
+from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint, checkpoint_if_cancelled
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from supervisor._core.permits import BudgetState
@@ -33,7 +33,7 @@ from supervisor._errors import (
 )
 from supervisor._happenings import BudgetChanged, Event, GateShut, RateCut
 from supervisor._runtime.context import current_life
-from supervisor._runtime.permit import Acquisition, Permit
+from supervisor._runtime.permit import Acquisition, Permit, Unlimited, Waiting
 from supervisor._spec.budgets import wrong_budget
 from supervisor._spec.calls import Budget, Limit
 from supervisor._spec.tree import Broker
@@ -50,8 +50,11 @@ log = logging.getLogger("supervisor")
 RANKS: Final[dict[Priority | None, int]] = {"low": 0, "medium": 1, "high": 2, "critical": 3}
 
 FAIRNESS: Final = 128
-"""Who takes so many permits without having to wait yields to the event loop once; and so many are
-granted in one turn of it."""
+"""So many are granted in one turn of the event loop."""
+
+YIELDING: Final = 4
+"""One in so many looks at the bucket yields to the event loop, so that a loop of permits that are
+there does not hold it. A look serves up to a millisecond, or 128 permits."""
 
 SHORTEST: Final = 0.001
 """Seconds. uvloop fires up to a millisecond early (uvloop#739), so that a shorter sleep is none."""
@@ -91,10 +94,9 @@ class RunningBroker:
         self._spec = spec
         self._clock = tree.now
         self._make_signal = tree.bus.make_signal
-        now = self._clock()
-        self._budgets = {
-            name: BudgetState(name, _whole(budget), now) for name, budget in spec.budgets.items()
-        }
+        self._budgets = {}
+        for name, budget in spec.budgets.items():
+            self._add(name, _whole(budget))
         self._passed = 0
         self._in_a_row = 0
         self._closed = False
@@ -129,67 +131,69 @@ class RunningBroker:
             BrokerClosed: the broker is stopping.
             CostTooHigh: the cost is more than the budget ever grants at once, or no whole number.
         """
-        return Acquisition(self, budget, _rank(priority), cost)
+        if cost == 1 and (state := self._budgets.get(budget)) is not None and state.stock:
+            now = self._clock()
+            if now < state.fresh_until:
+                state.stock -= 1
+                state.last = now
+                return Permit(state, now)
+        return self._ask(budget, priority, cost)
 
     def try_acquire(
         self, budget: str, *, priority: Priority | None = None, cost: int = 1
     ) -> Permit | None:
         """A permit if it is there and nobody waits for one, otherwise ``None``; see :meth:`acquire`."""
-        state = self._budgets.get(budget)
-        if state is not None and cost == 1:
-            now = self._clock()
-            if state.take(1 if priority is None else RANKS[priority], 1, now):
-                return Permit(budget, 1, 0.0, now, self, state, state.generation)
-        elif state is None:
+        try:
+            state = self._budgets[budget]
+        except KeyError:
             return self._let_pass(budget, cost)
-        return self._take(state, _rank(priority), cost)
+        if cost == 1 and state.stock:
+            now = self._clock()
+            if now < state.fresh_until:
+                state.stock -= 1
+                state.last = now
+                return Permit(state, now)
+        return self._take(budget, cost)
 
-    def _at_once(self, budget: str, rank: int, cost: int) -> Permit | None:
-        """The permit, unless it has to be waited for: who takes many yields now and then."""
-        self._in_a_row += 1
-        if self._in_a_row >= FAIRNESS:
-            return None
+    def _take(self, budget: str, cost: int) -> Permit | None:
         state = self._budgets.get(budget)
         if state is None:
             return self._let_pass(budget, cost)
+        if cost != 1:
+            state.check(cost)
+        self._refuse_if_closed()
         now = self._clock()
-        if cost == 1 and state.take(rank, 1, now):
-            return Permit(budget, 1, 0.0, now, self, state, state.generation)
-        return self._take(state, rank, cost)
+        return Permit(state, now, cost) if state.take(cost, now) else None
 
-    def _take(self, state: BudgetState, rank: int, cost: int) -> Permit | None:
-        self._refuse_if_impossible(state, cost)
-        now = self._clock()
-        if not state.take(rank, cost, now):
-            return None
-        return Permit(state.name, cost, 0.0, now, self, state, state.generation)
+    def _ask(self, budget: str, priority: Priority | None, cost: int) -> Acquisition:
+        """The permit, or the wait for one. A loop of permits that are there yields now and then."""
+        rank = _rank(priority)
+        self._in_a_row += 1
+        if self._in_a_row % YIELDING:
+            permit = self._take(budget, cost)
+            if permit is not None:
+                return permit
+        state = self._budgets.get(budget)
+        return self._let_pass(budget, cost) if state is None else Waiting(self, state, rank, cost)
 
     def _let_pass(self, budget: str, cost: int) -> Permit:
         if self._spec.unknown != "pass":
             raise UnknownBudget(budget, tuple(self._budgets))
-        _refuse_wrong_cost(budget, cost, math.inf)
+        _refuse_wrong_cost(budget, cost)
         self._refuse_if_closed()
         self._passed += 1
-        return Permit(budget, cost, 0.0, self._clock(), self, None, 0)
-
-    def _refuse_if_impossible(self, state: BudgetState, cost: int) -> None:
-        if cost != 1:
-            state.check(cost)
-        self._refuse_if_closed()
+        return Permit(Unlimited(budget), self._clock(), cost)
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise BrokerClosed(self.path)
 
-    async def _wait(self, budget: str, rank: int, cost: int) -> Permit:
-        if self._in_a_row >= FAIRNESS:
-            self._in_a_row = 0
-            await checkpoint()
-            permit = self._at_once(budget, rank, cost)
-            if permit is not None:
-                return permit
-        self._in_a_row = 0
-        state = self._budgets[budget]
+    async def _wait(self, state: BudgetState, rank: int, cost: int) -> Permit:
+        await checkpoint_if_cancelled()
+        permit = self._take(state.name, cost)
+        if permit is not None:
+            await cancel_shielded_checkpoint()
+            return permit
         now = self._clock()
         request = Request(rank, cost, now, current_effective_deadline())
         request.signal = self._make_signal()
@@ -210,7 +214,7 @@ class RunningBroker:
         if request.state == "granted":
             at = request.granted_at
             waited = at - request.asked_at
-            return Permit(state.name, request.cost, waited, at, self, state, request.generation)
+            return Permit(state, at, request.cost, waited)
         self._refuse_if_closed()
         if request.cost > state.bucket.burst:  # it was lowered meanwhile
             raise CostTooHigh(state.name, request.cost, state.bucket.burst)
@@ -220,15 +224,12 @@ class RunningBroker:
 
     # --- reports -----------------------------------------------------------------------------------
 
-    def _given_back(self, permit: Permit) -> None:
-        state = permit._state
-        assert state is not None
-        state.give_back(permit.cost, permit.granted_at, permit._generation, self._clock())
+    def _given_back(self, state: BudgetState, permit: Permit) -> None:
+        state.give_back(permit.cost, permit.granted_at, self._clock())
         self._look_again(state)
 
-    def _throttled(self, permit: Permit, retry_after: float | None) -> None:
-        state, now = permit._state, self._clock()
-        assert state is not None
+    def _throttled(self, state: BudgetState, permit: Permit, retry_after: float | None) -> None:
+        now = self._clock()
         shut, rate = state.gate.not_before, _learned(state)
         state.throttled(permit.granted_at, retry_after, now)
         if state.gate.not_before > max(shut, now):
@@ -253,13 +254,17 @@ class RunningBroker:
         now = self._clock()
         state = self._budgets.get(budget)
         if state is None:
-            self._budgets[budget] = BudgetState(budget, _whole(to), now)
+            self._add(budget, _whole(to))
             self._tree.brokers.forget()
         else:
             for request in state.configure(_whole(to), now):
                 request.signal.set()
             self._look_again(state)
         self._tell(BudgetChanged(now, self.path, budget, str(to)))
+
+    def _add(self, name: str, budget: Budget) -> None:
+        state = self._budgets[name] = BudgetState(name, budget, self._clock())
+        state.owner = self
 
     def pause(self, budget: str) -> None:
         """Grant nothing of it until :meth:`resume`; those who ask wait."""
@@ -434,6 +439,6 @@ def _rank(priority: Priority | None) -> int:
     return rank
 
 
-def _refuse_wrong_cost(budget: str, cost: Any, burst: float) -> None:
-    if type(cost) is not int or not 1 <= cost <= burst:
-        raise CostTooHigh(budget, cost, burst)
+def _refuse_wrong_cost(budget: str, cost: Any) -> None:
+    if type(cost) is not int or cost < 1:
+        raise CostTooHigh(budget, cost, math.inf)

@@ -25,7 +25,7 @@ def clock() -> Callable[[], float]:
     if anyio.get_cancelled_exc_class().__module__.startswith("trio"):
         import trio
 
-        return trio.current_time
+        return trio.lowlevel.current_clock().current_time
     import asyncio
 
     return asyncio.get_running_loop().time

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 from msgspec import Struct
 
@@ -32,14 +32,20 @@ class Permit(Struct, eq=False, gc=False):
     gives the permit back, does so once: the second time raises PermitUsed.
     """
 
-    budget: str
-    cost: int
-    waited: float
+    _state: BudgetState | Unlimited
     granted_at: float
-    _broker: RunningBroker
-    _state: BudgetState | None  # none for a budget that the broker lets pass
-    _generation: int
+    cost: int = 1
+    waited: float = 0.0
     _stage: int = FRESH
+
+    @property
+    def budget(self) -> str:
+        """The name of its budget."""
+        return self._state.name
+
+    def __await__(self) -> Generator[Any, Any, Permit]:
+        yield from ()
+        return self
 
     def give_back(self) -> None:
         """Return it unused: somebody else may have it.
@@ -48,8 +54,8 @@ class Permit(Struct, eq=False, gc=False):
             PermitUsed: it was used or given back before.
         """
         self._use(FRESH)
-        if self._state is not None:
-            self._broker._given_back(self)
+        if isinstance(self._state, BudgetState):
+            self._state.owner._given_back(self._state, self)
 
     def throttled(self, retry_after: float | None = None) -> None:
         """Report that the service said "too many requests", and when it wants to hear again.
@@ -63,8 +69,8 @@ class Permit(Struct, eq=False, gc=False):
         if retry_after is not None and not 0 <= retry_after < float("inf"):
             raise ValueError(f"retry_after is a number of seconds, 0 or more, not {retry_after!r}")
         self._use(ENTERED)
-        if self._state is not None:
-            self._broker._throttled(self, retry_after)
+        if isinstance(self._state, BudgetState):
+            self._state.owner._throttled(self._state, self, retry_after)
 
     def answered(self) -> None:
         """Report that the service has answered, so that an adaptive rate may grow.
@@ -73,8 +79,8 @@ class Permit(Struct, eq=False, gc=False):
             PermitUsed: its answer was reported before.
         """
         self._use(ENTERED)
-        if self._state is not None:
-            self._state.answered(self.granted_at, self._broker._clock())
+        if isinstance(self._state, BudgetState):
+            self._state.answered(self.granted_at, self._state.owner._clock())
 
     def _use(self, latest: int) -> None:
         if self._stage > latest:
@@ -93,29 +99,30 @@ class Permit(Struct, eq=False, gc=False):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is None and self._stage == ENTERED:
+        if kind is None and self._stage == ENTERED and self._state.adaptive is not None:
             self.answered()
         self._stage = USED
 
 
+class Unlimited(Struct, frozen=True, gc=False):
+    """In the place of a budget that the broker does not have and lets pass."""
+
+    name: str
+    adaptive: None = None
+
+
 @final
-class Acquisition:
-    """What ``acquire()`` answers with: await it, or enter it, once."""
+class Waiting(Struct, eq=False):
+    """A permit that is not there yet: await it, or enter it, once."""
 
-    __slots__ = ("_broker", "_budget", "_cost", "_permit", "_rank")
-
-    def __init__(self, broker: RunningBroker, budget: str, rank: int, cost: int) -> None:
-        self._broker = broker
-        self._budget = budget
-        self._rank = rank
-        self._cost = cost
-        self._permit: Permit | None = None
+    _broker: RunningBroker
+    _budget: BudgetState
+    _rank: int
+    _cost: int
+    _permit: Permit | None = None
 
     def __await__(self) -> Generator[Any, Any, Permit]:
-        permit = self._broker._at_once(self._budget, self._rank, self._cost)
-        if permit is None:
-            permit = yield from self._broker._wait(self._budget, self._rank, self._cost).__await__()
-        return permit
+        return self._broker._wait(self._budget, self._rank, self._cost).__await__()
 
     async def __aenter__(self) -> Permit:
         self._permit = await self
@@ -129,3 +136,8 @@ class Acquisition:
     ) -> None:
         assert self._permit is not None
         await self._permit.__aexit__(kind, error, traceback)
+
+
+Acquisition: TypeAlias = Permit | Waiting
+"""What ``acquire()`` answers with: await it, or enter it. It is the permit itself where that is
+there at once, as most are."""

@@ -114,9 +114,9 @@ async def test_a_loop_of_permits_that_are_there_leaves_others_their_turn() -> No
 
     async with open_supervisor(broker({"api": Limit(10_000, per=1)})), create_task_group() as group:
         group.start_soon(count)
-        for _ in range(1280):
+        for _ in range(5120):
             await acquire("api")
-        assert 9 <= turns <= 11
+        assert 5 <= turns
 
 
 # --- the order -------------------------------------------------------------------------------------
