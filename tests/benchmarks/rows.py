@@ -5,12 +5,10 @@ from __future__ import annotations
 import operator
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, Literal, TypeAlias
 
-from tests.benchmarks import crowd, idle, imports, restarts
-from tests.benchmarks.peers import PEERS
-from tests.benchmarks.peers.cases import CASES
+from tests.benchmarks import crowd, idle, imports, permits, restarts
+from tests.benchmarks.peers import case_of
 from tests.benchmarks.stopwatch import Figure
 
 Backend: TypeAlias = Literal["asyncio", "uvloop", "trio"]
@@ -63,15 +61,19 @@ class Row:
     kib: int = 0  # resident memory to be found for each child, where there are many
 
     def case(self, side: str) -> Case:
-        if side in PEERS:
-            return partial(CASES[self.name], PEERS[side])
-        return {"ours": self.ours, "floor": self.floor}[side]
+        return {"ours": self.ours, "floor": self.floor}.get(side) or _of_peer(side, self.name)
 
     def size_of(self, side: str, size: int) -> int:
         """What to call the side's case with when the row is called with ``size``."""
         if side == "floor" and self.floor_size is not None:
             return min(self.floor_size, max(size // 10, 1))
         return size
+
+
+def _of_peer(peer: str, row: str) -> Case:
+    case = case_of(peer, row)
+    assert case is not None
+    return case
 
 
 ALL: Final[tuple[Row, ...]] = (
@@ -138,6 +140,18 @@ ALL: Final[tuple[Row, ...]] = (
         kib=12,
     ),
     Row("idle_wakeups", "", 10_000, idle.wakeups, idle.wakeups_of_tasks, Bar("<=", 0, of="ours")),
+    Row("permit_try", "ns", 200_000, permits.tried, permits.awaited, Bar("<=", 3)),
+    Row("permit_acquire", "ns", 200_000, permits.acquired, permits.awaited, Bar("<=", 7)),
+    Row("permit_with", "ns", 200_000, permits.entered, permits.awaited, Bar("<=", 10)),
+    Row(
+        "permit_share",
+        "",
+        20_000,
+        permits.shared,
+        permits.shared_floor,
+        Bar(">=", 0.98, of="ours"),
+    ),
+    Row("permit_cost", "us", 20_000, permits.paid, permits.paid_floor),
     Row(
         "import_ms",
         "ms",

@@ -12,8 +12,7 @@ from typing import Final
 
 import psutil
 
-from tests.benchmarks.peers import PEERS
-from tests.benchmarks.peers.cases import CASES, why_not
+from tests.benchmarks.peers import PEERS, case_of, why_not
 from tests.benchmarks.rows import SIDES, Backend, Row
 from tests.benchmarks.stopwatch import Figure
 
@@ -91,7 +90,7 @@ def measure(
         # Where the backend makes no difference, one measurement stands for all.
         for backend in backends if row.has_backend else backends[:1]:
             tell(f"{row.name} on {backend}")
-            asked = peers if row.name in CASES else ()
+            asked = [peer for peer in peers if case_of(peer, row.name)]
             result = _measure(row, backend, rounds * row.repeat, size or row.size, asked)
             same = (backend,) if row.has_backend else backends
             results += [Result(row, each, result.rounds, result.missing) for each in same]
@@ -101,7 +100,7 @@ def measure(
 def _measure(row: Row, backend: Backend, rounds: int, size: int, peers: Sequence[str]) -> Result:
     if lacking := _lacking(row, size):
         return Result(row, backend, {}, dict.fromkeys((*SIDES, *peers), lacking))
-    reasons = {peer: why_not(PEERS[peer], row.name, backend) for peer in peers}
+    reasons = {peer: why_not(peer, row.name, backend) for peer in peers}
     missing = {peer: reason for peer, reason in reasons.items() if reason}
     figures: dict[str, list[Figure]] = {side: [] for side in (*SIDES, *peers)}
     for number in range(rounds):

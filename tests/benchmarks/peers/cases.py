@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -148,10 +148,8 @@ CASES: Final[dict[str, Case]] = {
 NEEDS_RESTARTS: Final = {"restart", "first_restart_ms"}
 
 
-def why_not(peer: Peer, row: str, backend: Literal["asyncio", "uvloop", "trio"]) -> str:
-    """Why there can be no figure of this peer's, if so."""
-    if backend not in peer.backends:
-        return f"does not run on {backend}"
+def why_not(peer: Peer, row: str) -> str:
+    """Why there can be no figure of this peer's on any backend, if so."""
     if row in NEEDS_RESTARTS and not peer.restarts:
         return "restarts nothing"
     return ""
