@@ -213,3 +213,76 @@ class PermitUsed(RuntimeError):
     def __init__(self, budget: str) -> None:
         self.budget: str = budget
         super().__init__(f"this permit of {budget!r} was used before; acquire one for each call")
+
+
+class MailboxFull(RuntimeError):
+    """There is no room for the letter, and it was not to wait: its reader is too slow, or does not
+    run. Cast with ``overflow="wait"``, or drop letters by declaration."""
+
+    def __init__(self, mailbox: str, capacity: int, why: str = "") -> None:
+        self.mailbox: str = mailbox
+        super().__init__(
+            f"mailbox {mailbox!r} holds capacity={capacity} letters" + (f": {why}" if why else "")
+        )
+
+
+class MailboxClosed(RuntimeError):
+    """The mailbox takes nothing in any more: it was closed, or the tree or its reader stops."""
+
+    def __init__(self, mailbox: str, why: str) -> None:
+        self.mailbox: str = mailbox
+        super().__init__(f"mailbox {mailbox!r} is closed: {why}")
+
+
+class MailboxTaken(RuntimeError):
+    """Somebody else reads the mailbox already; it has one reader. Give each reader its own mailbox."""
+
+    def __init__(self, mailbox: str, reader: str) -> None:
+        self.mailbox: str = mailbox
+        super().__init__(f"mailbox {mailbox!r} is read by {reader} already; give each its own")
+
+
+class MailboxDiffers(ValueError):
+    """The tree has a mailbox of that name which is declared otherwise. Declare it once, in a module
+    that both sides import, or give it another name."""
+
+    def __init__(self, mailbox: str, field: str, here: object, there: object) -> None:
+        self.mailbox: str = mailbox
+        super().__init__(
+            f"mailbox {mailbox!r} is declared twice, with {field}={here!r} and {field}={there!r}; "
+            "declare it once, or rename one"
+        )
+
+
+class CallFailed(RuntimeError):
+    """The call was not answered, and will not be: the life that had it ended, or nobody reads the
+    mailbox. ``cause`` says why. What was asked for may have been done or not."""
+
+    def __init__(self, mailbox: str, cause: str) -> None:
+        self.mailbox: str = mailbox
+        self.cause: str = cause
+        super().__init__(f"call to mailbox {mailbox!r} failed: {cause}")
+
+
+class CallToSelf(RuntimeError):
+    """The task that reads the mailbox calls it, and would wait for itself. Call the function that
+    handles the message instead, or cast."""
+
+    def __init__(self, mailbox: str) -> None:
+        self.mailbox: str = mailbox
+        super().__init__(
+            f"the reader of mailbox {mailbox!r} calls it and would wait for itself; cast instead, "
+            "or call what handles the message"
+        )
+
+
+class NotHandled(RuntimeError):
+    """The reader went on to its next letter, or returned, without an answer to this call. The fault
+    is the reader's: it has to ``reply()`` to each call, or ``fail()`` it."""
+
+    def __init__(self, mailbox: str) -> None:
+        self.mailbox: str = mailbox
+        super().__init__(
+            f"the reader of mailbox {mailbox!r} went on without an answer; "
+            "it has to reply() to each call, or fail() it"
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Literal, TypeAlias
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -133,3 +134,49 @@ class BrokerStatistics(Struct, frozen=True, kw_only=True):
     path: str
     budgets: Mapping[str, tuple[BudgetFigures, ...]]
     passed: int
+
+
+class DeadLetter(Struct, frozen=True):
+    """The message of a letter that was open when a life of its reader, ``path``, ended."""
+
+    message: Any
+    path: str
+    life: int
+    at: float
+    cause: str
+
+
+class MailboxStatistics(Struct, frozen=True):
+    """A mailbox at one moment. Of letters ``received``, each ``waits``, is ``open`` (taken and not
+    settled), or was
+
+    - ``handled``: settled by the life that took it, answered or not;
+    - ``failed``: open when a life ended; of these, ``dead`` became dead letters;
+    - ``dropped``: for want of room;
+    - ``expired``: a call that nobody read while its caller waited;
+    - ``left``: a cast that nobody had read by the end of the tree.
+
+    ``redelivered`` counts letters that got a second life. Not received were those ``rejected``
+    (full, closed) and ``withdrawn`` (their sender was cancelled while it waited for room).
+    ``senders`` wait for room. ``longest_wait`` of a letter until it was read is in seconds.
+    ``reader`` is the path of the child that reads, if one has.
+    """
+
+    name: str
+    capacity: int
+    reader: str | None
+    closed: bool
+    waits: int
+    senders: int
+    open: int
+    received: int
+    handled: int
+    failed: int
+    dead: int
+    dropped: int
+    expired: int
+    left: int
+    redelivered: int
+    rejected: int
+    withdrawn: int
+    longest_wait: float

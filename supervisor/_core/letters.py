@@ -1,0 +1,466 @@
+"""The letters of one mailbox: two lanes, what happens when one is full, and what becomes of the
+letter that a life leaves open.
+
+Who casts or calls gives a letter to :meth:`Letters.put`, who reads gets it from
+:meth:`Letters.take`. Every letter that was received is in one place or in one count: it waits, is
+open, or was ``handled``, ``failed``, ``dropped``, ``expired`` or ``left``. Each operation is of
+constant cost, amortised.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from math import inf
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
+
+from msgspec import Struct
+
+from supervisor._errors import CallFailed, MailboxClosed, MailboxFull, NotHandled
+from supervisor._views import DeadLetter
+
+M = TypeVar("M")
+
+Overflow: TypeAlias = Literal["wait", "reject", "drop oldest", "drop newest"]
+Failure: TypeAlias = Literal["drop", "dead letter", "once more"]
+Fate: TypeAlias = Literal["dropped", "dead letter", "once more", "its caller is told"]
+
+PLAIN: Final = 0  # a cast that nobody waits for: it stays so, to save the work
+OUTSIDE: Final = 1  # there is no room for it yet
+QUEUED: Final = 2
+TAKEN: Final = 3
+ANSWERED: Final = 4  # its sender has been told what came of it
+GONE: Final = 5  # its sender does not wait any more
+
+FEW: Final = 64
+"""Letters whose senders have gone that are not worth sweeping."""
+
+KEPT: Final = 100
+"""Dead letters that are kept to be looked at; then the oldest go."""
+
+SAMPLE: Final = 15
+"""The wait of every 16th letter is measured, and that of each which finds the mailbox empty."""
+
+SHUT: Final = -(1 << 60)
+"""A limit below all lengths."""
+
+
+class Letter(Struct, Generic[M], eq=False):
+    """A message, as the reader of a mailbox gets it. Asking for the next letter settles it.
+
+    ``deadline`` is when its caller stops to wait for the answer, in seconds of the event loop's
+    clock: infinite for a cast, and for a call without timeout in no scope that has a deadline.
+    """
+
+    message: M
+    deadline: float = inf
+    _urgent: bool = False
+    _put_at: float = inf
+    _asks: bool = False  # it is a call
+    _signal: Any = None  # what its sender waits for: the answer, or for a cast that there is room
+    _state: int = PLAIN
+    _again: bool = False  # it was open when a life ended, and has a second one
+    _value: Any = None
+    _error: Exception | None = None
+
+    def __repr__(self) -> str:
+        return f"<Letter {self.message!r}>"
+
+    def reply(self, value: object = None) -> bool:
+        """Answer the call: its ``await`` returns the value.
+
+        Returns:
+            Whether anybody hears it: not if this was cast, or if the caller has gone.
+
+        Raises:
+            RuntimeError: it is settled: answered before, or you have asked for the next letter.
+        """
+        return self._answer(value, None)
+
+    def fail(self, error: Exception) -> bool:
+        """Answer the call by an error, which its ``await`` raises. Otherwise as :meth:`reply`."""
+        return self._answer(None, error)
+
+    def _answer(self, value: object, error: Exception | None) -> bool:
+        if not self._asks or self._state == GONE:
+            return False
+        if self._state == ANSWERED:
+            raise RuntimeError(f"{self!r} is settled; answer once, before you ask for the next")
+        self._state = ANSWERED
+        self._value = value
+        self._error = error
+        self._signal.set()
+        return True
+
+    def _refuse(self, error: Exception) -> None:
+        """Tell its sender that it will not be read."""
+        self._state = ANSWERED
+        self._error = error
+        self._signal.set()
+
+
+class Lane:
+    """A bounded queue, and those who wait for room in it, first come first served.
+
+    Those whose senders have gone are left where they are, and swept when they are the most.
+    """
+
+    __slots__ = ("gone", "limit", "outside", "outside_gone", "queue")
+
+    def __init__(self, capacity: int) -> None:
+        self.queue: deque[Letter[Any]] = deque()
+        self.gone = 0
+        self.limit = capacity  # of the queue, with those in it that have gone
+        self.outside: deque[Letter[Any]] = deque()
+        self.outside_gone = 0
+
+    def __len__(self) -> int:
+        return len(self.queue) - self.gone
+
+    def pop(self) -> Letter[Any] | None:
+        """Take out the first that has not gone."""
+        while self.queue:
+            letter = self.queue.popleft()
+            if letter._state != GONE:
+                return letter
+            self.gone -= 1
+            self.limit -= 1
+        return None
+
+    def admit(self) -> int:
+        """Let in whom there is room for; how many."""
+        queue, outside, count = self.queue, self.outside, 0
+        while outside and len(queue) < self.limit:
+            letter = outside.popleft()
+            if letter._state == GONE:
+                self.outside_gone -= 1
+                continue
+            letter._state = QUEUED
+            queue.append(letter)
+            count += 1
+            if not letter._asks:
+                letter._signal.set()
+        return count
+
+    def forget(self, letter: Letter[Any]) -> None:
+        """The sender of one that is here has gone."""
+        if letter._state == OUTSIDE:
+            letter._state = GONE
+            self.outside_gone += 1
+            if self.outside_gone > FEW and 2 * self.outside_gone > len(self.outside):
+                self.outside = deque(each for each in self.outside if each._state != GONE)
+                self.outside_gone = 0
+            return
+        letter._state = GONE
+        self.gone += 1
+        self.limit += 1  # its place is free, although it is still there
+        if self.gone > FEW and 2 * self.gone > len(self.queue):
+            self.queue = deque(each for each in self.queue if each._state != GONE)
+            self.limit -= self.gone
+            self.gone = 0
+
+    def calls(self) -> Iterator[Letter[Any]]:
+        """Take out the calls that wait to be read; the casts stay, in order."""
+        casts: deque[Letter[Any]] = deque()
+        while (letter := self.pop()) is not None:
+            if letter._asks:
+                yield letter
+            else:
+                casts.append(letter)
+        self.queue = casts
+
+    def turn_away(self) -> Iterator[Letter[Any]]:
+        """Take out those for which there is no room."""
+        outside, self.outside = self.outside, deque()
+        self.outside_gone = 0
+        return (letter for letter in outside if letter._state != GONE)
+
+
+class Letters:
+    """What is in a mailbox. ``wake`` is what its reader waits for, if it does."""
+
+    __slots__ = (
+        "capacity",
+        "clock",
+        "closed",
+        "dead",
+        "dead_letters",
+        "drain",
+        "dropped",
+        "expired",
+        "failed",
+        "failure",
+        "left",
+        "longest_wait",
+        "name",
+        "normal",
+        "open",
+        "overflow",
+        "received",
+        "redelivered",
+        "rejected",
+        "resting",
+        "taken",
+        "untold",
+        "urgent",
+        "wake",
+        "withdrawn",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        capacity: int,
+        overflow: Overflow,
+        failure: Failure,
+        clock: Callable[[], float],
+    ) -> None:
+        self.name = name
+        self.clock = clock  # and not a time with each call, as it is looked at for few letters
+        self.capacity = capacity
+        self.overflow = overflow
+        self.failure = failure
+        self.normal = Lane(capacity)
+        self.urgent = Lane(capacity)
+        self.open: Letter[Any] | None = None
+        self.wake: Any = None
+        self.closed = ""  # why nothing is taken in any more
+        self.resting = ""  # why nobody reads until somebody has the reader started
+        self.drain: int | None = None  # so many are for a reader that was asked to end
+        self.dead_letters: deque[DeadLetter] = deque(maxlen=KEPT)
+
+        self.received = 0
+        self.rejected = 0  # never received, for want of room or because it is closed
+        self.withdrawn = 0  # taken back by their senders
+        self.taken = 0  # those delivered once more are in here twice
+        self.redelivered = 0
+        self.failed = 0  # they were open when a life ended, and are not delivered again
+        self.dead = 0  # of those, how many became dead letters
+        self.dropped = 0  # for want of room
+        self.untold = 0  # of those, how many no event has told of yet
+        self.expired = 0  # calls that nobody read while their callers waited
+        self.left = 0  # casts that nobody read before the end
+        self.longest_wait = 0.0
+
+    @property
+    def waiting(self) -> int:
+        """How many letters wait to be read."""
+        return len(self.normal) + len(self.urgent)
+
+    @property
+    def outside(self) -> int:
+        """How many senders wait for room."""
+        lanes = (self.normal, self.urgent)
+        return sum(len(lane.outside) - lane.outside_gone for lane in lanes)
+
+    @property
+    def handled(self) -> int:
+        """How many letters were settled by the life that took them."""
+        return self.taken - self.redelivered - self.failed - (self.open is not None)
+
+    # --- senders ----------------------------------------------------------------------------------
+
+    def put(self, letter: Letter[Any]) -> bool:
+        """Receive a letter, or deal with it by the rule for a mailbox that is full.
+
+        Returns:
+            False if there is no room for it, and the rule is to wait.
+
+        Raises:
+            MailboxFull, MailboxClosed: it was not received.
+        """
+        lane = self.urgent if letter._urgent else self.normal
+        queue = lane.queue
+        if len(queue) >= lane.limit:
+            return self._put_anyway(lane, letter)
+        self.received = received = self.received + 1
+        if not queue or not received & SAMPLE:
+            letter._put_at = self.clock()
+        queue.append(letter)
+        if self.wake is not None:
+            self._wake()
+        return True
+
+    def _put_anyway(self, lane: Lane, letter: Letter[Any]) -> bool:
+        if self.closed:
+            self.rejected += 1
+            raise MailboxClosed(self.name, self.closed)
+        if self.overflow == "drop oldest":
+            oldest = lane.pop()
+            assert oldest is not None
+            self._drop(oldest)
+            lane.queue.append(letter)
+        elif self.overflow == "drop newest" and not letter._asks:
+            self._drop(letter)
+        elif self.overflow == "wait" and not self.resting:
+            return False
+        else:
+            self.reject()
+        self.received += 1
+        return True
+
+    def _drop(self, letter: Letter[Any]) -> None:
+        self.dropped += 1
+        self.untold += 1
+        if letter._asks:
+            letter._refuse(MailboxFull(self.name, self.capacity, "a newer letter took its place"))
+
+    def reject(self, why: str = "") -> None:
+        """Refuse a letter for which there is no room.
+
+        Raises:
+            MailboxFull: always.
+        """
+        self.rejected += 1
+        raise MailboxFull(self.name, self.capacity, why or self.resting)
+
+    def wait(self, letter: Letter[Any]) -> None:
+        """Put a letter behind those for which there is no room yet. The signal of a cast is set when
+        there is, that of a call when it is answered; or either when it has an error."""
+        letter._state = OUTSIDE
+        (self.urgent if letter._urgent else self.normal).outside.append(letter)
+
+    def withdraw(self, letter: Letter[Any]) -> None:
+        """Its sender does not wait any more; if it has not been read, it is not to be."""
+        if letter._state > OUTSIDE:
+            if letter._asks and letter._state == TAKEN:
+                letter._state = GONE
+            return
+        if letter._asks and letter._state == QUEUED:
+            self.expired += 1
+        else:
+            self.withdrawn += 1
+            self.received -= letter._state == QUEUED
+        lane = self.urgent if letter._urgent else self.normal
+        lane.forget(letter)
+        self.received += lane.admit()
+
+    # --- the reader -------------------------------------------------------------------------------
+
+    def take(self) -> Letter[Any] | None:
+        """The next letter, which is open from then on. The one before is settled."""
+        letter = self.open
+        if letter is not None and letter._asks:
+            self.settle()
+        lane = self.normal
+        if not lane.queue or self.urgent.queue or self.drain is not None:
+            self.open = None
+            return self._take()
+        letter = lane.queue.popleft()
+        if letter._state or lane.outside:
+            lane.queue.appendleft(letter)
+            self.open = None
+            return self._take()
+        self.open = letter
+        self.taken += 1
+        if letter._put_at < inf:
+            self.longest_wait = max(self.longest_wait, self.clock() - letter._put_at)
+        return letter
+
+    def _take(self) -> Letter[Any] | None:
+        if self.drain is not None:
+            if not self.drain:
+                return None
+            self.drain -= 1
+        for lane in (self.urgent, self.normal):
+            while (letter := lane.pop()) is not None:
+                if lane.outside:
+                    self.received += lane.admit()
+                now = self.clock()
+                if letter.deadline > now:
+                    if letter._state:
+                        letter._state = TAKEN
+                    self.open = letter
+                    self.taken += 1
+                    self.longest_wait = max(self.longest_wait, now - letter._put_at)
+                    return letter
+                self.expired += 1
+                # Whoever has moved his deadline since then would wait for ever.
+                letter._refuse(TimeoutError(f"mailbox {self.name!r} was not read in time"))
+        return None
+
+    def settle(self) -> None:
+        """The reader is done with the letter that is open."""
+        letter, self.open = self.open, None
+        if letter is not None and letter._asks and letter._state == TAKEN:
+            letter._refuse(NotHandled(self.name))
+
+    def begin(self) -> None:
+        """A life begins to read."""
+        self.resting = ""
+        self.drain = None
+
+    def ask_to_end(self) -> None:
+        """The life that reads is to end: it gets what is here now, and later letters wait for the
+        next life."""
+        self.drain = self.waiting
+        self._wake()
+
+    def fail(self, path: str, life: int, at: float, cause: str) -> tuple[Letter[Any], Fate] | None:
+        """The life that reads has ended, and not by itself: what becomes of its open letter."""
+        letter, self.open = self.open, None
+        if letter is None:
+            return None
+        if letter._asks:
+            self.failed += 1
+            if letter._state == TAKEN:
+                letter._refuse(CallFailed(self.name, cause))
+            return letter, "its caller is told"
+        if self.failure == "once more" and not letter._again:
+            self.redelivered += 1
+            letter._again, letter._state, letter._put_at = True, PLAIN, at
+            (self.urgent if letter._urgent else self.normal).queue.appendleft(letter)
+            return letter, "once more"
+        self.failed += 1
+        if self.failure == "drop":
+            return letter, "dropped"
+        self.dead += 1
+        self.dead_letters.append(DeadLetter(letter.message, path, life, at, cause))
+        return letter, "dead letter"
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def rest(self, why: str) -> None:
+        """Nobody reads until somebody has the reader started: whoever waits for it is told so, and
+        casts stay."""
+        self.resting = why
+        for lane in (self.normal, self.urgent):
+            self._fail_calls(lane, why)
+            for letter in lane.turn_away():
+                self.rejected += 1
+                letter._refuse(
+                    CallFailed(self.name, why)
+                    if letter._asks
+                    else MailboxFull(self.name, self.capacity, why)
+                )
+
+    def _fail_calls(self, lane: Lane, why: str) -> None:
+        for letter in lane.calls():
+            self.expired += 1
+            letter._refuse(CallFailed(self.name, why))
+
+    def close(self, why: str) -> None:
+        """Take nothing in any more. What is here can still be read."""
+        self.closed = self.closed or why
+        for lane in (self.normal, self.urgent):
+            lane.limit = SHUT
+            for letter in lane.turn_away():
+                self.rejected += 1
+                letter._refuse(MailboxClosed(self.name, self.closed))
+        self._wake()
+
+    def end(self, why: str) -> int:
+        """Nobody reads any more: how many casts were left."""
+        self.close(why)
+        left = 0
+        for lane in (self.normal, self.urgent):
+            self._fail_calls(lane, why)
+            left += len(lane.queue)
+            lane.queue.clear()
+        self.left += left
+        return left
+
+    def _wake(self) -> None:
+        if self.wake is not None:
+            self.wake.set()
+            self.wake = None
