@@ -344,6 +344,24 @@ async def test_cancelled_at_any_turn_around_the_grant_nothing_is_lost(turns: int
         assert try_acquire("api") is None
 
 
+async def test_who_asks_after_he_was_cancelled_is_cancelled_and_not_refused() -> None:
+    ended: list[str] = []
+
+    async with open_supervisor(broker()):
+        await acquire("api")
+        with CancelScope() as scope:
+            scope.cancel()
+            try:
+                await acquire("api")
+            except PermitRefused:
+                ended.append("refused")
+            except anyio.get_cancelled_exc_class():
+                ended.append("cancelled")
+                raise
+        assert ended == ["cancelled"]
+        assert not any(current_broker().status("api").waiting.values())
+
+
 async def test_a_deadline_that_cannot_be_met_is_refused_at_once() -> None:
     async with open_supervisor(broker({"api": Limit(1, per=60)})):
         start = current_time()
