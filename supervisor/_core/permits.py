@@ -113,7 +113,7 @@ class BudgetState:
         allowed = request.deadline - now
         if self.budget.max_wait is not None:
             allowed = min(allowed, self.budget.max_wait)
-        if allowed < math.inf:
+        if allowed < math.inf and not self.paused:  # nobody knows for how long
             self._in_time(request, allowed, now)
         shed = None
         if self.waiting.live >= self.budget.max_waiting:
