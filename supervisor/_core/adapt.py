@@ -19,7 +19,7 @@ LOWEST: Final = 0.1
 """Of the rate: where the ramp begins after a gate."""
 
 STEPS: Final = 50
-"""In so many steps the ramp climbs."""
+"""In so many steps the ramp climbs for permits that are taken inline."""
 
 
 class Gate:
@@ -29,14 +29,13 @@ class Gate:
     gathered for a minute from rushing in would cost more than it saves after a tenth of a second.
     """
 
-    __slots__ = ("climb", "not_before", "opened", "ramp", "shut_at")
+    __slots__ = ("end", "not_before", "opened", "ramp", "shut_at")
 
     def __init__(self, ramp: float) -> None:
         self.ramp = ramp
-        self.not_before = -math.inf
+        self.not_before = self.end = -math.inf  # the ramp lies between them
         self.shut_at = -math.inf
         self.opened = -math.inf  # since when it was shut without a pause
-        self.climb = 0.0
 
     def shut(self, until: float, now: float) -> bool:
         """Shut it until then, if that is later than so far."""
@@ -46,24 +45,27 @@ class Gate:
             self.opened = now
         self.shut_at = now
         self.not_before = until
-        self.climb = min(self.ramp, (until - self.opened) / 2)
+        self.end = until + min(self.ramp, (until - self.opened) / 2)
         return True
 
     def share(self, now: float) -> float:
-        """Of the rate: how much is let through."""
-        climbed = now - self.not_before
-        if climbed < 0:
-            return 0.0
-        if climbed >= self.climb:
+        """Of the rate: how much is let through. While it is shut, what it will open with."""
+        start, end = self.not_before, self.end
+        if now >= end or end <= start:
             return 1.0
-        return LOWEST + (1 - LOWEST) * math.floor(climbed / self.climb * STEPS) / STEPS
+        return LOWEST + (1 - LOWEST) * max(0.0, now - start) / (end - start)
+
+    def slope(self, now: float) -> float:
+        """What the share gains in a second now."""
+        start, end = self.not_before, self.end
+        return (1 - LOWEST) / (end - start) if start <= now < end else 0.0
 
     def next_step(self, now: float) -> float:
-        """When :meth:`share` changes next; infinity while it does not."""
-        climbed = now - self.not_before
-        if climbed < 0:
-            return self.not_before
-        return math.inf if climbed >= self.climb else now + self.climb / STEPS
+        """When :meth:`share` is worth asking again; infinity when it has come to rest."""
+        start, end = self.not_before, self.end
+        if now < start:
+            return start
+        return min(now + (end - start) / STEPS, end) if now < end else math.inf
 
 
 BETA: Final = 0.8

@@ -202,26 +202,38 @@ class Bucket:
         self.room += self.ring.expire(self.per, now)
         return self.taken + cost <= self.room
 
-    def when(self, cost: int, now: float) -> float:
-        """When so many could be taken if nobody else takes any; infinity for never."""
-        return self.due(cost, now) if cost <= self.burst else math.inf
+    def when(self, cost: int, now: float, slope: float = 0.0) -> float:
+        """When so many could be taken if nobody else takes any; infinity for never.
 
-    def due(self, amount: float, now: float) -> float:
-        """When so many will have been taken if somebody always waits; later by the rest of a
-        permit where they are dear, never earlier."""
+        ``slope`` is what the rate gains in a second meanwhile.
+        """
+        if cost > self.burst:
+            return math.inf
+        rate = self.rate
+        self._settle(now)
+        lacking = cost - self.tokens
+        if slope > 0 and lacking > 0:
+            rate = (rate + math.sqrt(rate * rate + 2 * slope * lacking)) / 2  # its mean until then
+        return self.due(cost, now, rate)
+
+    def due(self, amount: float, now: float, rate: float | None = None) -> float:
+        """When so many will have been taken if somebody always waits and each costs one; at another
+        rate, if it is given."""
+        if rate is None:
+            rate = self.rate
         self._settle(now)
         start = max(now, self.stamp)
         at = start
         lacking = amount - ROUNDING - self.tokens
         if lacking > 0:
-            if self.rate <= 0.0:
+            if rate <= 0.0:
                 return math.inf
-            at = start + (amount - self.tokens) / self.rate
-            while self.tokens + (at - self.stamp) * self.rate + ROUNDING < amount or at <= now:
+            at = start + (amount - self.tokens) / rate
+            while self.tokens + (at - self.stamp) * rate + ROUNDING < amount or at <= now:
                 at = math.nextafter(at, math.inf)
-        return at if self.ring is None else max(at, self._ring_due(amount, now))
+        return at if self.ring is None else max(at, self._ring_due(amount, now, rate))
 
-    def _ring_due(self, amount: float, now: float) -> float:
+    def _ring_due(self, amount: float, now: float, rate: float) -> float:
         ring = self.ring
         assert ring is not None
         self._has_room(0, now)
@@ -233,7 +245,7 @@ class Bucket:
             return ring.left(missing) + self.per
         # It waits for some that are still to be granted; they are one window or more before it.
         windows = math.ceil((missing - held) / self.n)
-        return self.due(amount - windows * self.n, now) + windows * self.per
+        return self.due(amount - windows * self.n, now, rate) + windows * self.per
 
     def give_back(self, cost: int, granted_at: float, now: float) -> None:
         """Undo a grant: the balance becomes at most what it would be without it.
@@ -256,6 +268,12 @@ class Bucket:
             lenient = self.cap > self.burst
             self.rate = rate
             self.lenient(lenient, now)
+
+    def glide(self, rate: float, now: float) -> None:
+        """Go on at a rate that was reached evenly, since the balance was last brought up to date."""
+        if rate != self.rate:
+            self.rate = (self.rate + rate) / 2
+            self.set_rate(rate, now)
 
     def set_limit(self, limit: Limit, now: float) -> None:
         """Go on by another limit. The grants in the window keep counting."""

@@ -54,7 +54,8 @@ class BudgetState:
         self.fresh_until = self.last = -math.inf
         self.inline = False  # whether a permit may be taken past the queue, which is empty then
         self.look_at = now  # when the rate, the gate or the meter wants to be looked at
-        self._look(now)
+        self._set_rate(now)
+        self._look_now(now)
 
     # -- permits ------------------------------------------------------------------------------
 
@@ -165,10 +166,13 @@ class BudgetState:
             return now
         if now < self.gate.not_before:
             return self.gate.not_before
-        at = self.bucket.when(line.head().cost, now)
+        slope = self.bucket.rate / self.gate.share(now) * self.gate.slope(now)
+        at = self.bucket.when(line.head().cost, now, slope)
+        if slope:
+            return min(at, self.gate.end)
         step = self._next_step(now)
-        # A rate that moves is looked at in steps, of a tenth of the wait where that is long.
-        return at if at <= step else max(step, min(at, now + (at - now) / 10))
+        # What is learned rises meanwhile, hardly by more than twice.
+        return at if at <= step else max(step, now + (at - now) / 2)
 
     def abandon(self, request: Request, now: float) -> bool:
         """Who asked does not wait any more. True if it had been granted: the permit is back."""
@@ -211,7 +215,9 @@ class BudgetState:
         self._look(now)
         self.totals[THROTTLED] += 1
         if self.adaptive is not None:
+            self._look_now(now)
             self.adaptive.throttled(granted_at, now)
+            self._set_rate(now)
         if retry_after is not None and retry_after > 0 and granted_at > self.gate.shut_at:
             self.shut(now + min(retry_after, LONGEST), now)
         self._look_now(now)
@@ -223,6 +229,7 @@ class BudgetState:
             self.bucket.empty(until, now)
             if self.adaptive is not None:
                 self.adaptive.rest(until)
+            self._set_rate(now)
             self._look_now(now)
 
     # -- the operator -------------------------------------------------------------------------
@@ -239,6 +246,7 @@ class BudgetState:
         self.bucket.set_limit(_limit(budget), now)
         if budget.adapt != old.adapt or budget.limit != old.limit:
             self.adaptive = _adaptive(budget, now)
+        self._set_rate(now)
         self.gate.ramp = budget.ramp
         self.waiting.weigh(_weights(budget.weights))
         self._look_now(now)
@@ -357,19 +365,23 @@ class BudgetState:
         if now >= self.look_at:
             self._look_now(now)
 
+    def _rate(self, now: float) -> float:
+        rate = self.bucket.limit.rate if self.adaptive is None else self.adaptive.at(now)
+        return rate * self.gate.share(now)
+
+    def _set_rate(self, now: float) -> None:
+        self.bucket.set_rate(self._rate(now), now)
+
     def _look_now(self, now: float) -> None:
         """Bring the rate and the gate up to date, and note when to do so next."""
         self._account()
         self.meter.roll(now)
-        gate, adaptive = self.gate, self.adaptive
-        rate = self.bucket.limit.rate if adaptive is None else adaptive.at(now)
-        share = gate.share(now)
-        self.bucket.set_rate(rate * share if share else rate, now)
+        self.bucket.glide(self._rate(now), now)
         self.inline = not (
             self.waiting.live
             or self.paused
             or self.closed
-            or share == 0.0
+            or now < self.gate.not_before
             or self.budget.mode == "shadow"
         )
         self.look_at = min(self.meter.next_at, self._next_step(now))
@@ -425,11 +437,11 @@ class BudgetState:
         if dearest > 1:
             # What a window has room for may be too little for a dear one, and is then left unused.
             amount += dearest + amount * (dearest - 1) / max(1.0, self.bucket.burst - dearest + 1)
-        wait = self.bucket.due(amount, now) - now
-        gate = self.gate
-        if now < gate.not_before + gate.climb:
-            wait += gate.climb / 2
-        return wait
+        gate, share = self.gate, self.gate.share(now)
+        if share == 1.0:
+            return self.bucket.due(amount, now) - now
+        rate = self.bucket.rate / share
+        return self.bucket.due(amount, now, rate) - now + (gate.end - gate.not_before) / 2
 
     def _make_room(self, request: Request, now: float) -> Request:
         newest = self.waiting.newest_below(request.rank)

@@ -53,14 +53,13 @@ class TestWindow:
         grants: list[tuple[float, int]] = []
         for gap, cost, place in steps:
             now += gap
-            cost = min(cost, limit.burst)
-            if bucket.take(cost, now):
-                grants.append((now, cost))
+            if bucket.take(min(cost, limit.burst), now):
+                grants.append((now, min(cost, limit.burst)))
             elif grants:
-                granted_at, cost = grants.pop(int(place * (len(grants) - 1)))
+                granted_at, back = grants.pop(int(place * (len(grants) - 1)))
                 before = bucket.available(now)
-                bucket.give_back(cost, granted_at, now)
-                assert bucket.available(now) <= min(before + cost, limit.burst)
+                bucket.give_back(back, granted_at, now)
+                assert bucket.available(now) <= min(before + back, limit.burst)
             assert most_in_a_window(grants, limit.per) <= limit.n
 
     @given(limit=limits(), costs=st.lists(st.integers(1, 9), min_size=1))
@@ -68,8 +67,7 @@ class TestWindow:
         self, limit: Limit, costs: list[int]
     ) -> None:
         now, bucket = 12345.6, Bucket(limit, 12345.6)
-        for cost in costs:
-            cost = min(cost, limit.burst)
+        for cost in (min(cost, limit.burst) for cost in costs):
             at = bucket.when(cost, now)
             assert at >= now
             if at - 1e-6 > now:
@@ -161,16 +159,15 @@ class TestSmooth:
         for gap, cost, place in steps:
             now += gap
             bucket.lenient(place > 0.5, now)
-            cost = min(cost, burst)
-            if bucket.take(cost, now):
-                grants.append((now, cost))
+            if bucket.take(min(cost, burst), now):
+                grants.append((now, min(cost, burst)))
             elif grants:
-                granted_at, cost = grants.pop(int(place * (len(grants) - 1)))
-                bucket.give_back(cost, granted_at, now)
+                granted_at, back = grants.pop(int(place * (len(grants) - 1)))
+                bucket.give_back(back, granted_at, now)
         for first, (start, _) in enumerate(grants):
             total = 0
-            for end, cost in grants[first:]:
-                total += cost
+            for end, taken in grants[first:]:
+                total += taken
                 assert total <= burst + rate * (end - start) + 1e-6
 
     def test_a_permit_given_back_late_does_not_bring_its_refill_twice(self) -> None:
