@@ -22,6 +22,9 @@ idleness."""
 EXACT: Final = 10_000
 """A ring remembers each permit of a window up to this many, and of larger ones so many of them."""
 
+MOMENT: Final = 0.001
+"""Seconds by which a permit may have been granted before it is put to account, see ``spend``."""
+
 ROUNDING: Final = 1e-9
 """Of a permit: what adding up refills may have lost."""
 
@@ -68,12 +71,14 @@ class Grains:
         return self.times[place] if place < len(self.times) else self.last
 
     def undo(self, count: int, granted_at: float) -> int:
-        """Take permits out of the ring, if it is known where they are: among the last ones."""
+        """Take permits out of the ring if it is known in which grain they are, the last one."""
         times, found = self.times, 0
         while found < count:
-            if self.part == 0 and times and granted_at == times[-1]:
+            if self.part == 0:
+                if not times or times[-1] > granted_at + MOMENT:
+                    break
                 self.last, self.part = times.pop(), self.grain
-            if self.part == 0 or (times and granted_at < times[-1]):
+            if times and granted_at <= times[-1] < self.last:
                 break
             gone = min(count - found, self.part)
             self.part -= gone
@@ -104,9 +109,10 @@ class Moments:
         return self.times[missing - 1]
 
     def undo(self, count: int, granted_at: float) -> int:
+        """Take permits out of the ring, which were put there then or a moment later."""
         times = self.times
         place, found = bisect_left(times, granted_at), 0
-        while found < count and place < len(times) and times[place] == granted_at:
+        while found < count and place < len(times) and times[place] <= granted_at + MOMENT:
             del times[place]
             found += 1
         return found
@@ -258,7 +264,7 @@ class Bucket:
         refilled = max(0.0, now - granted_at) * self.limit.rate
         if cost > refilled:
             self.tokens = min(self.cap, self.tokens + cost - refilled)
-        if self.ring is not None:
+        if self.ring is not None and granted_at + self.per > now:
             self.room += self.ring.undo(cost, granted_at)
 
     def set_rate(self, rate: float, now: float) -> None:

@@ -10,7 +10,7 @@ import math
 from typing import Any, Final
 
 from supervisor._core.adapt import LONGEST, AdaptiveRate, Gate
-from supervisor._core.bucket import LATE, Bucket
+from supervisor._core.bucket import LATE, MOMENT, Bucket
 from supervisor._core.meter import WINDOWS, Meter
 from supervisor._core.waiting import RANKS, Request, Waiting
 from supervisor._errors import BrokerClosed, CostTooHigh, PermitRefused
@@ -23,9 +23,6 @@ AT_ONCE, COST, GIVEN_BACK, THROTTLED, ANSWERED, WOULD_WAIT, PLACES = range(20, 2
 
 DRAWN: Final = 128
 """So many permits are handed out on one look at the bucket."""
-
-FRESH: Final = 0.001
-"""Seconds after which the bucket is looked at again."""
 
 
 class BudgetState:
@@ -80,7 +77,7 @@ class BudgetState:
         self.totals[AT_ONCE] += 1
         self.totals[COST] += cost
         self.stock = self.drawn = min(DRAWN, int(self.bucket.available(now)))
-        self.fresh_until = min(now + FRESH, self.look_at)
+        self.fresh_until = min(now + MOMENT, self.look_at)
         return True
 
     def _account(self) -> None:
