@@ -43,6 +43,7 @@ from supervisor._happenings import GateShut as GateShut
 from supervisor._happenings import RateCut as RateCut
 from supervisor._happenings import BudgetChanged as BudgetChanged
 from supervisor._happenings import Held as Held
+from supervisor._happenings import PermitMissed as PermitMissed
 from supervisor._happenings import Quarantined as Quarantined
 from supervisor._happenings import Ready as Ready
 from supervisor._happenings import Recovered as Recovered

@@ -168,6 +168,14 @@ class Recovered(Event, frozen=True, gc=False):
     up: float
 
 
+class PermitMissed(Event, frozen=True, gc=False):
+    """A child restarts without the permit of ``budget`` that its restart was to take: there is
+    none to be had, for this reason."""
+
+    budget: str
+    reason: str
+
+
 class GroupRestarted(Event, frozen=True):
     """A supervisor's group is restarted because of ``cause``: ``members`` stop in reverse and start
     again in order, ``delay`` seconds from now at the earliest. One budget event."""

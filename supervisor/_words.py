@@ -19,6 +19,7 @@ OutcomeKind: TypeAlias = Literal["returned", "crashed", "cancelled", "declined"]
 HoldOwner: TypeAlias = Literal[
     "backoff",  # an automatic restart that is not due yet
     "quarantine",  # too many crashes; the next life is a probe
+    "permit",  # its delay is over; its restart waits for a permit of its supervisor's budget
     "group",  # a group restart that has not reached this member again
     "operator",  # somebody asked for it to be stopped
     "finished",  # it ended and its restart type does not bring it back

@@ -176,6 +176,16 @@ GOLDEN: list[tuple[Event, int, str]] = [
         f"{T} life 7 recovered: its probe has been ready for 10 s; the quarantine is over",
     ),
     (
+        happenings.Held(0, T, "permit", "its restart takes a permit of exchange"),
+        logging.DEBUG,
+        f"{T} held: its restart takes a permit of exchange; until it is granted",
+    ),
+    (
+        happenings.PermitMissed(0, T, "exchange", "no broker has it"),
+        logging.WARNING,
+        f"{T} restarts without a permit of exchange: no broker has it",
+    ),
+    (
         happenings.GroupRestarted(0, "trading", T, ("trading/http", T), 1.5),
         logging.WARNING,
         f"trading restarts a group of 2 in 1.5 s, because of {T}: trading/http, {T}",

@@ -6,10 +6,12 @@ import math
 from collections import deque
 from typing import Any, Final
 
+from msgspec import Struct
+
 from supervisor._spec.tree import Called, Spec, Supervisor
 from supervisor._words import Binding, Complaint, Hold, HoldOwner, Outcome, State
 
-DELAYS: Final[frozenset[HoldOwner]] = frozenset({"backoff", "quarantine"})
+DELAYS: Final[frozenset[HoldOwner]] = frozenset({"backoff", "quarantine", "permit"})
 """Holds that end by themselves: with one of these the child is restarting."""
 
 ENDED: Final[frozenset[HoldOwner]] = frozenset({"finished", "declined"})
@@ -17,6 +19,13 @@ ENDED: Final[frozenset[HoldOwner]] = frozenset({"finished", "declined"})
 
 AT_REST: Final[frozenset[HoldOwner]] = ENDED | {"operator", "standby"}
 """Holds of a child that nobody misses."""
+
+
+class Request(Struct, frozen=True):
+    """For a permit to restart, in the place of the delay that came before it."""
+
+    number: int
+    after: HoldOwner
 
 
 class ChildState:
@@ -60,6 +69,7 @@ class ChildState:
         "reason",
         "removed",
         "reports",
+        "request",
         "runtime",
         "since",
         "spec",
@@ -70,6 +80,7 @@ class ChildState:
         "timer",
         "touched",
         "trial",
+        "unmetered",
         "unready_since",
         "waiting",
         "watched",
@@ -83,6 +94,7 @@ class ChildState:
         self.reports = reports  # whether it says itself when it is ready
         self.dynamic = False  # a peer from start_soon: no place in the order
         self.critical = spec.priority == "critical"
+        self.unmetered = False  # a broker, or what one needs: its restarts take no permit
         self.heartbeat = spec.heartbeat if isinstance(spec, Called) else None
 
         self.state: State = "down"
@@ -90,6 +102,7 @@ class ChildState:
         self.life = 0
         self.ready_at: float | None = None
         self.holds: dict[HoldOwner, Hold] | None = None
+        self.request: Request | None = None  # while it is held by "permit"
         self.outcome: Outcome | None = None  # of the last life that ended
         self.error: BaseException | None = None  # of the last life that crashed
 
@@ -157,6 +170,12 @@ class ChildState:
     def delayed(self) -> bool:
         """Whether it is held only until a delay of its own is over."""
         return self.holds_any(DELAYS) and not self.holds_any(AT_REST)
+
+    def sits_out(self, delay: HoldOwner) -> bool:
+        """Whether it is held by that delay, or by the wait for a permit that came in its place."""
+        if self.holds is None:
+            return False
+        return delay in self.holds or (self.request is not None and self.request.after == delay)
 
     @property
     def is_supervisor(self) -> bool:

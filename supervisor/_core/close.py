@@ -40,6 +40,8 @@ def start_no_more(node: Node) -> None:
     for child in everyone(node):
         child.timer = math.inf
         child.queued = False
+        if child.request is not None:
+            node.drop(child, "permit")
         if child.watched or child.fallback or child.asked or not child.alive:
             node.touch(child)  # one that was asked to end before keeps its deadline
         if child.inner is not None:

@@ -67,7 +67,7 @@ def mark_healthy(node: Node, child: ChildState) -> None:
 def _let_go(node: Node, child: ChildState, why: str) -> None:
     if child.state == "stuck":
         raise Stuck(child.path)
-    for owner in ("operator", "finished", "declined", "stuck", "backoff", "quarantine"):
+    for owner in ("operator", "finished", "declined", "stuck", "backoff", "quarantine", "permit"):
         node.tell_drop(child, owner, why)
     child.again = child.alive
 

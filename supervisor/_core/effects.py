@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Struct
 
 from supervisor._happenings import Event
-from supervisor._words import Binding, Outcome, Reason
+from supervisor._words import Binding, Outcome, Priority, Reason
 
 if TYPE_CHECKING:
     from supervisor._core.child import ChildState
@@ -68,6 +68,22 @@ class Bind(Struct, frozen=True):
     binding: Binding
 
 
+class Permitted(Struct, frozen=True):
+    """The permit that was asked for by this number is there: the child may restart."""
+
+    child: ChildState
+    number: int
+    permit: object = None
+
+
+class PermitUnavailable(Struct, frozen=True):
+    """There is no such permit to be had: the child restarts without."""
+
+    child: ChildState
+    number: int
+    why: str
+
+
 class StartChild(Struct, frozen=True):
     child: ChildState
 
@@ -116,6 +132,8 @@ Input: TypeAlias = (
     | OnlyStuckLeft
     | AddChild
     | Bind
+    | Permitted
+    | PermitUnavailable
     | StartChild
     | StopChild
     | RestartChild
@@ -159,6 +177,23 @@ class Cancel(Struct, frozen=True, gc=False):
     child: ChildState
 
 
+class AskPermit(Struct, frozen=True, gc=False):
+    """Ask for a permit of the budget; :class:`Permitted` or :class:`PermitUnavailable` answers."""
+
+    child: ChildState
+    number: int
+    budget: str
+    priority: Priority
+
+
+class GiveUpPermit(Struct, frozen=True):
+    """The permit of that number is not wanted any more: stop asking for it, or give it back."""
+
+    child: ChildState
+    number: int
+    permit: object = None
+
+
 class TellStuck(Struct, frozen=True, gc=False):
     """The life did not end by its deadline: find its stack and tell."""
 
@@ -200,6 +235,8 @@ Effect: TypeAlias = (
     | Still
     | Rush
     | Cancel
+    | AskPermit
+    | GiveUpPermit
     | TellStuck
     | Moved
     | ReasonChanged

@@ -10,6 +10,7 @@ from __future__ import annotations
 from supervisor._core.child import ChildState
 from supervisor._core.node import Group, Node
 from supervisor._core.order import members_from, stop_in_order
+from supervisor._core.resume import broker_among
 from supervisor._happenings import GroupRestarted
 from supervisor._words import Hold
 
@@ -28,6 +29,9 @@ def begin(node: Node, cause: ChildState, delay: float) -> None:
         if child.holds is None or "group" not in child.holds:
             node.hold(child, Hold("group", f"{cause.name} crashed; its group restarts"))
     node.effects.append(GroupRestarted(node.now, node.path, cause.path, _paths(members), delay))
+    if node.restarts is not None and broker_among(node, node.group.start):
+        for child in members:
+            node.tell_drop(child, "permit", "its group restarts, and a broker with it")
     stop_in_order(node, members)
 
 

@@ -20,7 +20,7 @@ from supervisor._words import Hold, HoldOwner
 WAITS: Final[frozenset[HoldOwner]] = DELAYS | {"group"}
 """Holds that end without anybody's help, so that a place in the order is worth waiting for."""
 
-VIABLE: Final[frozenset[HoldOwner]] = frozenset({"backoff", "standby"})
+VIABLE: Final[frozenset[HoldOwner]] = frozenset({"backoff", "permit", "standby"})
 """Holds of a fallback that will still serve."""
 
 
@@ -65,7 +65,7 @@ def _gone(child: ChildState) -> bool:
     """Forgotten, or held by more than a backoff: what sees only the final loss goes down."""
     if child.removed:
         return True
-    return child.holds is not None and (len(child.holds) > 1 or "backoff" not in child.holds)
+    return child.holds is not None and (len(child.holds) > 1 or not child.sits_out("backoff"))
 
 
 def _stood_in_for(child: ChildState) -> bool:
@@ -77,17 +77,13 @@ def _stood_in_for(child: ChildState) -> bool:
 
 
 def _gone_itself(stand_in: ChildState) -> bool:
-    return unbound(stand_in) or (
-        stand_in.holds is not None and not VIABLE.issuperset(stand_in.holds)
-    )
+    if unbound(stand_in) or stand_in.sits_out("quarantine"):
+        return True
+    return stand_in.holds is not None and not VIABLE.issuperset(stand_in.holds)
 
 
 def _wants_fallback(child: ChildState) -> bool:
-    return (
-        child.holds is not None
-        and "quarantine" in child.holds
-        and child.holds.keys().isdisjoint(AT_REST)
-    )
+    return child.sits_out("quarantine") and not child.holds_any(AT_REST)
 
 
 def _set_leaving(node: Node, child: ChildState, leaving: bool) -> None:

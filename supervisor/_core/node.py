@@ -10,8 +10,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from supervisor._core.child import ChildState
-from supervisor._core.effects import Effect, ReasonChanged
+from supervisor._core.child import AT_REST, ChildState
+from supervisor._core.effects import Effect, GiveUpPermit, ReasonChanged
 from supervisor._happenings import Deleted, Held, Released
 from supervisor._spec.tree import Supervisor
 from supervisor._words import Hold, HoldOwner, Outcome
@@ -31,7 +31,8 @@ class Node:
     """One supervisor: its children in order, and what is under way.
 
     ``draw`` supplies the numbers in [0, 1) for jitter; ``life`` is this supervisor's own.
-    ``stop_within`` bounds, in seconds, the stop that its own failure begins.
+    ``stop_within`` bounds, in seconds, the stop that its own failure begins. ``restarts`` names the
+    budget of the supervisor above, for one that names none itself.
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class Node:
         life: int = 1,
         now: float = 0.0,
         stop_within: float = math.inf,
+        restarts: str | None = None,
     ) -> None:
         self.spec = spec
+        self.restarts = spec.restarts or restarts  # of which budget they take permits
         self.path = path
         self.draw = draw
         self.life = life
@@ -60,6 +63,7 @@ class Node:
         self.stuck = 0
         self.set_aside = 0  # children in quarantine or on probation
         self.log: deque[float] = deque()  # restarts within the intensity's period
+        self.requests = 0  # for permits, so far
 
         self.booting = False
         self.booted = False
@@ -134,6 +138,8 @@ class Node:
         if child.holds is None:
             child.holds = {}
         child.holds[hold.owner] = hold
+        if child.request is not None and (hold.owner in AT_REST or hold.owner == "stuck"):
+            self.drop(child, "permit")  # it is not to restart now
         self.changed(child)
 
     def drop(self, child: ChildState, owner: HoldOwner) -> Hold | None:
@@ -143,8 +149,15 @@ class Node:
         hold = child.holds.pop(owner)
         if not child.holds:
             child.holds = None
+        if owner == "permit":
+            self._give_up(child)
         self.changed(child)
         return hold
+
+    def _give_up(self, child: ChildState) -> None:
+        request, child.request = child.request, None
+        if request is not None:
+            self.effects.append(GiveUpPermit(child, request.number))
 
     def tell_hold(self, child: ChildState, hold: Hold) -> None:
         self.hold(child, hold)
@@ -167,6 +180,7 @@ class Node:
             return
         self.leave_quarantine(child)
         child.removed = child.lost = True
+        self._give_up(child)
         self.others_may_move(child)
         self.touch_dependents(child)
         child.queued = False

@@ -185,10 +185,10 @@ def _still_held(node: Node, delayed: list[ChildState]) -> float:
 
 
 def _backs_off(cause: ChildState) -> bool:
-    return cause.holds is not None and "backoff" in cause.holds
+    return cause.sits_out("backoff")
 
 
-def members_from(node: Node, start: int) -> Iterator[ChildState]:
+def members_from(node: Node, start: int | float) -> Iterator[ChildState]:
     """The children from that index on, youngest first, without walking those before them."""
     for child in reversed(node.children.values()):
         if child.index < start:

@@ -20,6 +20,8 @@ from supervisor._core.effects import (
     Input,
     MarkedHealthy,
     OnlyStuckLeft,
+    Permitted,
+    PermitUnavailable,
     ReleaseChild,
     ReportedReady,
     RestartChild,
@@ -33,6 +35,7 @@ from supervisor._core.effects import (
 from supervisor._core.move import became_ready, cancel
 from supervisor._core.node import Node
 from supervisor._core.order import append, enqueue_all, settle
+from supervisor._core.resume import delay_is_over, permitted, unavailable
 from supervisor._core.table import bind
 from supervisor._core.timers import due
 from supervisor._core.verdict import became_stuck, declared_failed, exited, trusted_again
@@ -91,7 +94,7 @@ def _deadline(node: Node, child: ChildState) -> None:
     now = node.now
     for hold in tuple(child.holds.values()) if child.holds else ():
         if hold.until is not None and hold.until <= now:
-            node.drop(child, hold.owner)
+            delay_is_over(node, child, hold.owner)
     if child.up and child.leaving:
         return
     if child.state == "starting":
@@ -155,6 +158,14 @@ def _bind(node: Node, input: Bind) -> None:
     node.touch(input.child)
 
 
+def _permitted(node: Node, input: Permitted) -> None:
+    permitted(node, input.child, input.number, input.permit)
+
+
+def _unavailable(node: Node, input: PermitUnavailable) -> None:
+    unavailable(node, input.child, input.number, input.why)
+
+
 def _start_no_more(node: Node, input: StartNoMore) -> None:
     if not node.closing:
         start_no_more(node)
@@ -181,6 +192,8 @@ _HANDLERS: dict[type, Callable[[Node, Any], None]] = {
     OnlyStuckLeft: _only_stuck_left,
     AddChild: _add,
     Bind: _bind,
+    Permitted: _permitted,
+    PermitUnavailable: _unavailable,
     StartChild: _command(command.start),
     StopChild: _command(command.stop),
     RestartChild: _command(command.restart),

@@ -8,7 +8,7 @@ from supervisor._core.child import ChildState
 from supervisor._core.node import Node
 from supervisor._errors import AlreadyPresent, AlreadyRunning, Closing, TooManyChildren
 from supervisor._spec.edges import Edge, each_copy, edges_of, expand, orders_of, refers
-from supervisor._spec.tree import Spec, Supervisor, reports_readiness
+from supervisor._spec.tree import Broker, Spec, Supervisor, reports_readiness
 from supervisor._words import Binding, Hold, join
 
 
@@ -67,6 +67,7 @@ def _record(node: Node, spec: Spec, name: str) -> ChildState:
     child = ChildState(spec, name, join(node.path, name), node.next_index, reports_readiness(spec))
     child.since = node.now
     node.next_index += 1
+    child.unmetered = isinstance(spec, Broker)
     if isinstance(spec, Supervisor) and not child.critical:
         child.critical = _has_critical(spec.children)
     return child
@@ -85,6 +86,7 @@ def _stand_in(node: Node, primary: ChildState) -> ChildState:
     assert spec is not None
     stand_in = _record(node, spec, f"{primary.name}/fallback")
     stand_in.primary = primary
+    stand_in.unmetered = primary.unmetered
     stand_in.holds = {"standby": Hold("standby", f"{primary.name} is not held")}
     primary.fallback = stand_in
     return stand_in
@@ -119,6 +121,8 @@ def bind(child: ChildState, target: ChildState, binding: Binding) -> None:
             target.pulling += 1
     if child.critical:
         make_critical(child)
+    if child.unmetered:
+        make_unmetered(child)
 
 
 def make_critical(child: ChildState) -> None:
@@ -128,3 +132,15 @@ def make_critical(child: ChildState) -> None:
         at = concerned.pop()
         at.critical = True
         concerned.extend(target for target, _ in at.needs if not target.critical)
+
+
+def make_unmetered(child: ChildState) -> None:
+    """What a broker needs restarts without its permits: without it there are none."""
+    concerned = [child]
+    while concerned:
+        at = concerned.pop()
+        at.unmetered = True
+        needed = [target for target, _ in at.needs]
+        if at.fallback is not None:
+            needed.append(at.fallback)
+        concerned.extend(other for other in needed if not other.unmetered)

@@ -16,6 +16,7 @@ from supervisor._core.close import begin_close, escalate, give_up
 from supervisor._core.move import concerns_nobody
 from supervisor._core.node import Node
 from supervisor._core.order import left_the_round
+from supervisor._core.resume import delay_is_over
 from supervisor._errors import ForeignCancellation
 from supervisor._happenings import (
     Crashed,
@@ -328,6 +329,8 @@ def _back_off(node: Node, child: ChildState, seconds: float, rule: Rule) -> Verd
     until = node.now + seconds
     if seconds > 0:
         node.hold(child, Hold("backoff", f"restart {child.attempt} in a row", until))
+    else:
+        delay_is_over(node, child, "backoff")
     crashes, policy = child.crashes, child.spec.quarantine
     return Verdict(
         "restart",

@@ -29,6 +29,7 @@ from supervisor._happenings import (
     GateShut,
     GroupRestarted,
     Held,
+    PermitMissed,
     Quarantined,
     RateCut,
     Ready,
@@ -79,6 +80,7 @@ WHY: Final[dict[Rule, str]] = {
 UNTIL: Final[dict[HoldOwner, str]] = {
     "backoff": "until it is due",
     "quarantine": "until a probe is due",
+    "permit": "until it is granted",
     "group": "until its group has restarted as far as it",
     "operator": "until somebody starts it",
     "finished": "until somebody starts it",
@@ -104,6 +106,7 @@ _LEVELS: Final[dict[type[Event], int]] = {
     RateCut: logging.INFO,
     Dropped: logging.WARNING,
     GroupRestarted: logging.WARNING,
+    PermitMissed: logging.WARNING,
     Quarantined: logging.WARNING,
     Escalated: logging.ERROR,
     StopTimedOut: logging.ERROR,
@@ -255,6 +258,11 @@ def _(event: Quarantined, wall: Wall | None) -> str:
     until = f" until {clock_time(event.until, wall)}" if wall else ""
     stand_in = f"; {event.fallback} runs in its place" if event.fallback else ""
     return f"quarantined for {duration(event.open)}{until}: {why}{stand_in}"
+
+
+@tell.register
+def _(event: PermitMissed, wall: Wall | None) -> str:
+    return f"restarts without a permit of {event.budget}: {event.reason}"
 
 
 @tell.register

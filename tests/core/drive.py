@@ -11,17 +11,21 @@ from anyio.abc import TaskStatus
 from supervisor._core.child import ChildState
 from supervisor._core.effects import (
     AddChild,
+    AskPermit,
     Begin,
     Cancel,
     DeleteChild,
     Effect,
     Exited,
     Finish,
+    GiveUpPermit,
     Hurry,
     Input,
     MarkedHealthy,
     Notify,
     OnlyStuckLeft,
+    Permitted,
+    PermitUnavailable,
     ReleaseChild,
     ReportedReady,
     RestartChild,
@@ -97,6 +101,8 @@ class Drive:
         self.noticed: list[tuple[str, float]] = []
         self.rushed: list[tuple[str, float]] = []
         self.cancelled: list[str] = []
+        self.requests: dict[str, AskPermit] = {}  # the latest of each
+        self.given_up: list[GiveUpPermit] = []
         self.outcome: Outcome | None = None
         self.stuck_remain = False
         if begin:
@@ -128,6 +134,10 @@ class Drive:
         elif isinstance(effect, Cancel):
             self.cancelled.append(self.name(effect.child))
             return True
+        elif isinstance(effect, AskPermit):
+            self.requests[self.name(effect.child)] = effect
+        elif isinstance(effect, GiveUpPermit):
+            self.given_up.append(effect)
         elif isinstance(effect, Finish):
             self.outcome = effect.outcome
         elif isinstance(effect, StuckRemain):
@@ -159,6 +169,15 @@ class Drive:
 
     def healthy(self, of: str) -> None:
         self.feed(MarkedHealthy(self[of]))
+
+    def permit(self, of: str, permit: object = None) -> None:
+        """The permit that was asked for last is there."""
+        asked = self.requests[of]
+        self.feed(Permitted(asked.child, asked.number, permit))
+
+    def unavailable(self, of: str, why: str = "no broker has it") -> None:
+        asked = self.requests[of]
+        self.feed(PermitUnavailable(asked.child, asked.number, why))
 
     def only_stuck_left(self, of: str) -> None:
         self.feed(OnlyStuckLeft(self[of]))

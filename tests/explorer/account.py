@@ -13,16 +13,20 @@ from typing import Any, TypeVar
 from supervisor._core.child import ChildState
 from supervisor._core.effects import (
     AddChild,
+    AskPermit,
     Begin,
     Cancel,
     Effect,
     Exited,
     Finish,
+    GiveUpPermit,
     Hurry,
     Input,
     MarkedHealthy,
     Notify,
     OnlyStuckLeft,
+    Permitted,
+    PermitUnavailable,
     ReasonChanged,
     ReleaseChild,
     ReportedReady,
@@ -45,12 +49,13 @@ from supervisor._happenings import (
     StopAsked,
     StopBegun,
 )
+from supervisor._spec.tree import Broker
 from tests.explorer.checks import broken
 from tests.explorer.putter import putter
 
 K, V = TypeVar("K"), TypeVar("V")
 
-POSITION = {"backoff", "quarantine", "group"}
+POSITION = {"backoff", "quarantine", "permit", "group"}
 """Holds that end without anybody's help: in a group strategy the younger ones wait for that."""
 
 STOPPED = "stopped by an operator"
@@ -70,6 +75,7 @@ class Account:
 
     KEPT = ("running", "lives", "since", "not_before", "over", "reasons", "attempts", "times")
     KEPT += ("crashes", "aside_until", "ready", "asked", "stuck", "probing")
+    KEPT += ("owes", "requests", "given_up")
     KEPT += (
         "group_until",
         "group_from",
@@ -84,6 +90,7 @@ class Account:
 
     def __init__(self, node: Node) -> None:
         self.node = node
+        self.unmetered = {child for child in everyone(node) if serves_a_broker(child)}
         self.running: dict[ChildState, int] = {}
         self.lives: dict[ChildState, int] = {}
         self.ready: frozenset[ChildState] = frozenset()
@@ -105,6 +112,9 @@ class Account:
         self.crashes: dict[ChildState, tuple[float, ...]] = {}  # those that count
         self.times: dict[ChildState, int] = {}  # quarantines in a row
         self.probing: frozenset[ChildState] = frozenset()
+        self.owes: frozenset[ChildState] = frozenset()  # who may not restart without a permit
+        self.requests: dict[ChildState, int] = {}  # for permits, under way
+        self.given_up: dict[ChildState, int] = {}  # whose permit may still come
         self.log: tuple[float, ...] = ()  # restarts within the period of the intensity
 
     def save(self) -> tuple[Any, ...]:
@@ -122,6 +132,9 @@ class Account:
             [(index, due - now) for index, due in self.aside_until.items() if due > now],
             [(c.index, due - now) for c, due in self.not_before.items() if due > now],
             [(c.index, why) for c, why in self.over.items()],
+            sorted(c.index for c in self.owes),
+            sorted(c.index for c in self.requests),
+            sorted(c.index for c in self.given_up),
             self.last_call,
         )
 
@@ -179,12 +192,21 @@ class Account:
     def _commanded(self, input: StartChild | RestartChild | ReleaseChild | StopChild) -> None:
         child = input.child
         self.not_before = without(self.not_before, child)
+        self.owes -= {child}
         self.group_until = -math.inf  # whoever delays the group may be let go, too
         self.aside_until = {}
         if isinstance(input, StopChild):
             self.over = {**self.over, child: STOPPED}
         elif not isinstance(input, ReleaseChild):
             self.over = without(self.over, child)
+
+    def _permitted(self, input: Permitted | PermitUnavailable) -> None:
+        child = input.child
+        if self.requests.get(child) == input.number:
+            self.requests = without(self.requests, child)
+            self.owes -= {child}
+        elif self.given_up.get(child) == input.number:
+            self.given_up = without(self.given_up, child)
 
     def _is_ready(self, child: ChildState) -> None:
         self.ready |= {child}
@@ -200,6 +222,19 @@ class Account:
     def _ends_a_life(self, effect: Cancel | Notify) -> None:
         if effect.child not in self.running:
             broken("no life", effect.child)
+
+    def _asks(self, effect: AskPermit) -> None:
+        if effect.child in self.requests:
+            broken("asked for", effect.child, "twice")
+        self.requests = {**self.requests, effect.child: effect.number}
+
+    def _gives_up(self, effect: GiveUpPermit) -> None:
+        if effect.permit is not None:
+            return
+        if self.requests.get(effect.child) != effect.number:
+            broken("asked for", effect.child, "gives up what it had not asked for")
+        self.requests = without(self.requests, effect.child)
+        self.given_up = {**self.given_up, effect.child: effect.number}
 
     def _stop_begun(self, event: StopBegun) -> None:
         if self.closing:
@@ -245,6 +280,8 @@ class Account:
         self.not_before = without(self.not_before, child)
         if self.node.now < due:
             broken("backoff", child, "is due at", due)
+        if child in self.owes:
+            broken("permit", child, "has none")
         if child in self.pending:
             self._expect_its_place(child)
         self.running = {**self.running, child: life}
@@ -284,7 +321,7 @@ class Account:
         if self._time_is_up():
             return
         bound = self.node.closing or (
-            child.holds is not None and set(child.holds) - {"backoff"} and child.primary is None
+            child.holds is not None and held_for_long(child) and child.primary is None
         )
         for at in provided_for(child):
             for dependent, binding in (at.dependents or {}).items():
@@ -332,6 +369,8 @@ class Account:
             self.group_until = max(self.group_until, until)
         waiting = {*self.pending, *members}
         self.pending = tuple(sorted(waiting, key=lambda child: child.index))
+        if any(isinstance(child.spec, Broker) for child in members):
+            self.owes -= {*members}  # nobody is there to grant a permit
         for child in members:
             if self.over.get(child) != STOPPED:
                 self.over = without(self.over, child)
@@ -347,6 +386,9 @@ class Account:
         if verdict.action in ("restart", "quarantine"):
             assert verdict.until is not None
             self.not_before = {**self.not_before, child: verdict.until}
+            free = child in self.unmetered or serves_a_broker(child)
+            if self.node.spec.restarts is not None and not free:
+                self.owes |= {child}
         elif verdict.action == "finish":
             self.over = {**self.over, child: "finished"}
             self.probing -= {child}
@@ -417,6 +459,21 @@ class Account:
         for child in everyone(self.node):
             if child.primary is not None and "standby" in (child.holds or ()):
                 self.attempts = without(self.attempts, child)
+                self.owes -= {child}
+
+
+def held_for_long(child: ChildState) -> bool:
+    """Whether it is held by more than a backoff, or than the permit that its restart then takes."""
+    after = child.request and child.request.after
+    short = {"backoff", "permit"} if after == "backoff" else {"backoff"}
+    return bool(set(child.holds or ()) - short)
+
+
+def serves_a_broker(child: ChildState) -> bool:
+    """Whether it is a broker, or one needs it."""
+    if isinstance(child.spec, Broker):
+        return True
+    return any(serves_a_broker(dependent) for dependent in child.dependents or ())
 
 
 def without(table: dict[K, V], key: K) -> dict[K, V]:
@@ -442,6 +499,8 @@ _INPUTS: dict[type, Callable[[Account, Any], None]] = {
     Exited: Account._exited,
     OnlyStuckLeft: Account._only_stuck_left,
     Hurry: Account._hurried,
+    Permitted: Account._permitted,
+    PermitUnavailable: Account._permitted,
     StartNoMore: Account._starts_no_more,
     TimePassed: Account._time_passed,
     StartChild: Account._commanded,
@@ -451,6 +510,8 @@ _INPUTS: dict[type, Callable[[Account, Any], None]] = {
 }
 _EFFECTS: dict[type, Callable[[Account, Any], None]] = {
     Run: Account._run,
+    AskPermit: Account._asks,
+    GiveUpPermit: Account._gives_up,
     Cancel: Account._ends_a_life,
     Notify: Account._ends_a_life,
     StopAsked: Account._stop_asked,

@@ -10,7 +10,16 @@ import math
 from typing import Any
 
 from supervisor._core.child import ChildState
-from supervisor._core.effects import Effect, Exited, Input, Run, TellStuck, TimePassed
+from supervisor._core.effects import (
+    Effect,
+    Exited,
+    GiveUpPermit,
+    Input,
+    Permitted,
+    Run,
+    TellStuck,
+    TimePassed,
+)
 from supervisor._core.node import Node
 from supervisor._core.timers import _next, next_deadline
 from supervisor._errors import ForeignCancellation
@@ -23,7 +32,7 @@ from supervisor._happenings import (
     Returned,
     StopBegun,
 )
-from tests.explorer.account import Account, everyone, provided_for
+from tests.explorer.account import Account, everyone, held_for_long, provided_for
 from tests.explorer.checks import Violation, broken
 from tests.explorer.verdicts import Answer, Case, Ending, answer, concerns_process
 
@@ -79,6 +88,8 @@ class Watch(Account):
 
     def told(self, input: Input, effects: list[Effect]) -> None:
         """Check what a step has done."""
+        if isinstance(input, Permitted):
+            self._check_late(input, effects)
         self.take_in(input)
         self._check_verdicts(input, effects)
         for effect in effects:
@@ -93,6 +104,7 @@ class Watch(Account):
         """Check the state that the step has left."""
         self._check_children()
         self._check_sums()
+        self._check_requests()
         if self.closing:
             self._check_stop()
         elif not self.still:
@@ -252,6 +264,16 @@ class Watch(Account):
         ):
             broken("stop told", node)
 
+    def _check_late(self, input: Permitted, effects: list[Effect]) -> None:
+        late = self.requests.get(input.child) != input.number
+        if late and effects != [GiveUpPermit(input.child, input.number, input.permit)]:
+            broken("goes back", input, effects)
+
+    def _check_requests(self) -> None:
+        waiting = {c for c in {*everyone(self.node), *self.requests} if "permit" in (c.holds or ())}
+        if waiting != self.requests.keys():
+            broken("asked for", waiting, "and not", self.requests)
+
     # --- nobody in between ----------------------------------------------------------------------
 
     def _in_flight(self) -> bool:
@@ -275,7 +297,9 @@ class Watch(Account):
                     broken("nobody asks", child)
             elif child.up:
                 self._expect_reason_to_live(child)
-        moving = flight or any(child.state == "starting" for child in self.running)
+        moving = bool(flight or self.requests) or any(
+            child.state == "starting" for child in self.running
+        )
         if not moving and next_deadline(node) == math.inf:
             if node.group is not None:
                 broken("group stands", node)
@@ -290,8 +314,7 @@ class Watch(Account):
                 continue
             if binding == "each":
                 broken("lives on", child, "without", target)
-            held = set(target.holds or ()) - {"backoff"}
-            if target.removed or (held and target.fallback is None):
+            if target.removed or (held_for_long(target) and target.fallback is None):
                 broken("lives on", child, "and has lost", target)
 
     def _expect_reason_to_be_down(self, child: ChildState) -> None:

@@ -38,7 +38,8 @@ UNTOLD: dict[str, str] = {
 """Slots of a child that are not in the key."""
 
 UNTOLD_OF_NODE: dict[str, str] = {
-    **dict.fromkeys(("spec", "path", "draw", "life", "stop_within"), FIXED),
+    **dict.fromkeys(("spec", "path", "draw", "life", "stop_within", "restarts"), FIXED),
+    "requests": "only whether a permit is that of the latest request counts",
     **dict.fromkeys(("began", "offenders"), TOLD),
     **dict.fromkeys(("agenda", "movers", "moved", "looked_at"), EMPTY),
     **dict.fromkeys(("alive", "stuck", "set_aside"), COUNTED),
@@ -68,11 +69,12 @@ SCALARS = (
     "removed",
     "reason",
     "critical",
+    "unmetered",
 )
 """Slots that are in the key as they are."""
 
 WORKED = ("since", "ready_at", "beat", "cancel_at", "stuck_at", "timer", "unready_since")
-WORKED += ("attempt", "times", "needs", "blocker")
+WORKED += ("attempt", "times", "needs", "blocker", "request")
 """Slots that are in the key as far as they decide something."""
 
 TABLES = ("crashes", "dependents", "holds", "waiting")
@@ -85,7 +87,7 @@ stamps_of = attrgetter("cancel_at", "stuck_at", "timer", "unready_since")
 PLAIN = ("booting", "booted", "boot_unseen", "closing", "in_line")
 PLAIN += ("told_stuck", "finished", "stopping")
 SAVED_OF_NODE = (*PLAIN, "by", "last_call", "outcome", "now", "began", "alive", "stuck")
-SAVED_OF_NODE += ("set_aside", "next_index", "timer_seq")
+SAVED_OF_NODE += ("set_aside", "next_index", "timer_seq", "requests")
 TOLD_OF_NODE = ("by", "last_call", "outcome", "children", "orphans", "group", "queue", "stops")
 TOLD_OF_NODE += ("log", "timers")
 """Fields that are in the key, apart from those that are there as they are."""
@@ -226,6 +228,7 @@ def of_child(child: ChildState, now: float, reach: Reach, *, binds: bool) -> Par
         min(child.times, reach.times),
         holds and sorted((h.owner, h.until and h.until - now) for h in holds.values()),
         None if blocker is None else blocker.index,
+        child.request and child.request.after,
         waiting and sorted(other.index for other in waiting),
         child.dependents and [other.index for other in child.dependents],
         [at - now for at in child.crashes if now - at < reach.within] if child.crashes else None,

@@ -18,13 +18,13 @@ from supervisor._core.child import ENDED, ChildState
 from supervisor._core.effects import Cancel, Finish, ReasonChanged, Run, StuckRemain, TellStuck
 from supervisor._core.node import Node
 from supervisor._happenings import Returned, StopBegun, Verdict
-from supervisor._words import Outcome
+from supervisor._words import HoldOwner, Outcome
 from tests.explorer.checks import CHECKS
 from tests.explorer.trees import families
 from tests.explorer.walk import Broken, replay, walk
 
 TREES = {name: tree for family in families().values() for name, tree in family.trees.items()}
-LAWS = {1, 2, 3, 4, 5, 7, 8, 9, 13, 15, 16, 17}
+LAWS = {1, 2, 3, 4, 5, 7, 8, 9, 11, 13, 15, 16, 17}
 """Those of docs/guarantees.md that the machine alone can keep, and 17: it refuses and fails cleanly."""
 
 PAIR = "ab one_for_one free ready:-"
@@ -34,6 +34,7 @@ GROUP = "ab one_for_all free ready:-"
 SLOW = "ab one_for_all free ready:ab"
 AFTER = "after one_for_one"
 SPARE = "fallback spare final one_for_one"
+METERED = "one_for_one free"
 ASIDE = "begin, crash a, time, crash a"
 BOOT = "begin, ready a, ready b"
 LATE = "begin, ready x, stop b, end b, stop x, end a, end x, start x, start b, ready x"
@@ -79,6 +80,7 @@ def plant(
 @plant("told once", verdict, "_tell_crash")
 @plant("stop stands", verdict, "left_the_round")
 @plant("nobody asks", move, "ask", moves="begin, stop a")
+@plant("asked for", Node, "_give_up", METERED, "begin, crash a, stop a")
 @plant("deadline", order, "arm")
 @plant("spin", step, "_deadline")
 @plant("sums", move, "_pull", EACH)
@@ -204,6 +206,17 @@ def takes_what_is_ready_for_lost(child: ChildState) -> bool:
 @plant("backoff", MOVER, "wanted")
 def wants_what_is_held(node: Node, child: ChildState) -> bool:
     return not (child.condemned or node.closing or move.unbound(child))
+
+
+@plant("permit", step, "delay_is_over", METERED)
+def takes_no_permit(node: Node, child: ChildState, delay: HoldOwner) -> None:
+    node.drop(child, delay)
+
+
+@plant("goes back", step, "permitted", METERED, "begin, crash a, stop a, late a")
+def keeps_what_is_late(node: Node, child: ChildState, number: int, permit: object) -> None:
+    child.request = None
+    node.drop(child, "permit")
 
 
 # --- 7 to 9: what is told, cancellation, deadlines ---------------------------------------------------

@@ -9,9 +9,11 @@ from typing import Any, get_args
 
 from anyio.abc import TaskStatus
 from msgspec import Struct
+from msgspec.structs import replace
 
+from supervisor._spec.calls import Limit
 from supervisor._spec.policy import Backoff, Intensity, Quarantine, Stop
-from supervisor._spec.tree import Component, Supervisor
+from supervisor._spec.tree import Broker, Component, Supervisor
 from supervisor._words import RestartType, Strategy
 from tests.explorer.world import Tree
 
@@ -127,6 +129,11 @@ def families() -> dict[str, Family]:
             less=1,
         ),
         Family(
+            "permits",
+            "children whose restarts take permits, which come, come late, or do not come",
+            dict(metered()),
+        ),
+        Family(
             "three, every input",
             "3 children, none or all of which report readiness, every input",
             dict(shapes("abc", ("", "abc"), **full)),
@@ -151,6 +158,30 @@ def families() -> dict[str, Family]:
         ),
     ]
     return {family.name: family for family in found}
+
+
+def metered() -> Iterator[tuple[str, Tree]]:
+    """Trees whose restarts take permits: with needs, fallbacks, and brokers that go down, too."""
+    full: dict[str, Any] = {"commands": EVERY, "extras": ("shut down", "start no more")}
+    now = Backoff(first=0, base=1, factor=1, cap=1, jitter="none")
+    for strategy in STRATEGIES:
+        on = {"strategy": strategy, "restarts": "x", **full}
+        for edge in EDGES:
+            a = component("a", quarantine=ASIDE, backoff=now)
+            b = component("b", needs={"a": edge} if edge else (), reports=True)
+            yield f"{strategy} {edge or 'free'}", tree(a, b, **on)
+        spare = component("spare", quarantine=ASIDE)
+        a = component("a", quarantine=ASIDE, fallback=spare)
+        yield f"{strategy} fallback", tree(a, component("b", needs=("a",)), **on)
+        late = component("a", reports=True, start_timeout=2, backoff=now, stop=Stop(deadline=1))
+        yield f"{strategy} declared failed", tree(late, component("b"), **on)
+        brief = component("d", restart="transient", quarantine=ASIDE)
+        ways = ("soon", "start")
+        yield f"{strategy} added", tree(component("a"), added=brief, ways=ways, **on)
+        broker = Broker({"x": Limit(1, per=1)}, name="x", backoff=now, quarantine=None)
+        h = component("h")
+        needy = replace(broker, needs=("h",))
+        yield f"{strategy} broker", tree(h, component("a"), needy, component("b"), **on)
 
 
 def specials() -> Iterator[tuple[str, Tree]]:

@@ -21,6 +21,8 @@ from supervisor._core.effects import (
     Input,
     MarkedHealthy,
     OnlyStuckLeft,
+    Permitted,
+    PermitUnavailable,
     ReleaseChild,
     ReportedReady,
     RestartChild,
@@ -132,6 +134,7 @@ class World:
         for child in self.children:
             if child.state != "down":
                 found.extend([f"{verb} {child.name}" for verb in self._verbs(child)])
+        found.extend(self._permits())
         if node.closing:
             left = ("hurry", "shut down") if node.in_line else ("hurry",)
             found.extend([extra for extra in tree.extras if extra in left])
@@ -163,6 +166,13 @@ class World:
             yield "healthy"
         if child.state == "ready" and child.heartbeat is not None and child.beat != self.now:
             yield "beat"
+
+    def _permits(self) -> Iterator[str]:
+        for child in self.watch.requests:
+            yield f"permitted {child.name}"
+            yield f"unavailable {child.name}"
+        for child in self.watch.given_up:
+            yield f"late {child.name}"
 
     def _names(self, move: str) -> bool:
         """Whether the children that the move names are there."""
@@ -220,6 +230,12 @@ class World:
             return command
         if verb == "ready":
             return ReportedReady(child, child.life)
+        if verb == "permitted":
+            return Permitted(child, self.watch.requests[child], "a permit")
+        if verb == "unavailable":
+            return PermitUnavailable(child, self.watch.requests[child], "the walk says so")
+        if verb == "late":
+            return Permitted(child, self.watch.given_up[child], "a permit")
         if verb == "healthy":
             return MarkedHealthy(child)
         if verb == "ending":

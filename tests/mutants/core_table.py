@@ -785,7 +785,7 @@ GROUPS = (
         law=4,
         function="_release_group",
         old="for owner in ENDED:",
-        new="for owner in AT_REST:",
+        new="for owner in (*ENDED, 'operator'):",
         killed_by=(
             "tests/core/test_groups.py::test_finished_and_declined_members_are_revived_and_stopped_ones_are_not",
         ),
