@@ -31,10 +31,11 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(anyio|asyncio|collections|contextlib|logging|msgspec|os|pytest|trio|typing)\..*"),
     ("py:.*", r"(Any|Awaitable|Callable|Iterator|Mapping|Sequence|TaskStatus|TracebackType)"),
+    ("py:class", r"supervisor\._(core|runtime)\.\w+\.(BudgetState|Unlimited|Waiting)"),
     ("py:exc", r"[A-Z]\w*(Error|Exception|Exit)"),
 ]
 
-MADE_BY_THE_LIBRARY = {"Child", "CurrentChild", "Subscription", "Tree"}
+MADE_BY_THE_LIBRARY = {"Child", "CurrentChild", "Permit", "RunningBroker", "Subscription", "Tree"}
 
 
 def hide_constructors(_app: Any, what: str, name: str, *_: Any) -> tuple[str, str] | None:

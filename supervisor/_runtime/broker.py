@@ -124,10 +124,10 @@ class RunningBroker:
                 ``medium`` outside of children.
             cost: how many permits it counts for; a whole number up to the budget's burst.
 
-        Raises (when awaited):
+        Raises:
             UnknownBudget: this broker has none of that name.
-            PermitRefused: it cannot be had before the deadline of the scope that the caller is in,
-                or within the budget's ``max_wait``; or too many wait.
+            PermitRefused: when awaited; it cannot be had before the deadline of the scope that the
+                caller is in, or within the budget's ``max_wait``; or too many wait.
             BrokerClosed: the broker is stopping.
             CostTooHigh: the cost is more than the budget ever grants at once, or no whole number.
         """
