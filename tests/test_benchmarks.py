@@ -10,8 +10,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from supervisor import every
-from tests.benchmarks import crowd, idle, runner
+from supervisor import Priority, every
+from tests.benchmarks import contended, crowd, idle, permits, runner
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.peers import PEERS, case_of, cases, why_not
 from tests.benchmarks.peers.cases import CASES, Begin, Life, Running
@@ -264,6 +264,54 @@ def test_a_peer_that_gives_no_figure_is_named_with_the_reason(
     sides = json.loads(file.read_text())["asyncio"]["restart"]["sides"]
     assert sides["engin"]["missing"].endswith(reason)
     assert len(sides["ours"]["rounds"]) == 2
+
+
+def test_how_grants_lie_is_told_beside_those_that_keep_to_the_rate() -> None:
+    right = [7 + k / 1000 for k in range(1, 1001)]
+    assert contended.spacing(right, 7, 1) == {
+        "served": 1000,
+        "span": pytest.approx(1),
+        "err p50": pytest.approx(0, abs=1e-9),
+        "err p99": pytest.approx(0, abs=1e-9),
+        "in 1 s": pytest.approx(1000, abs=1),
+        "in 100 ms": pytest.approx(100, abs=1),
+    }
+    at_once = contended.spacing([7.5] * 1000, 7, 20)
+    assert (at_once["span"], at_once["in 1 s"], at_once["in 100 ms"]) == (0.5, 1020, 1000)
+    assert at_once["err p50"] == pytest.approx(250, abs=1)
+    slow = contended.spacing([7 + k / 100 for k in range(1, 501)], 7, 1)
+    assert (slow["served"], slow["span"]) == (500, pytest.approx(10))
+
+
+@pytest.mark.realtime
+async def test_who_is_never_served_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Half:
+        def __init__(self) -> None:
+            self.left = 500
+
+        async def wait(self, priority: Priority) -> None:
+            self.left -= 1
+            if self.left < 0:
+                await anyio.sleep_forever()
+
+    monkeypatch.setattr(permits, "LONGEST", 0.1)
+    with anyio.fail_after(20):
+        assert (await contended.contended(Half(), 1))["served"] == 499
+
+
+def test_the_command_of_the_contended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "figures.json"
+    options = ["--rounds", "1", "--limiter", "floor", "aiolimiter", "--backend", "trio"]
+    assert contended.main([*options, "--json", str(file)]) == 0
+    told = json.loads(file.read_text())["trio"]
+    assert told.keys() == {
+        f"{name}, burst {n}" for name in ("floor", "aiolimiter") for n in (1, 1000)
+    }
+    assert told["floor, burst 1"][0]["served"] == contended.WAITERS
+    assert told["aiolimiter, burst 1"] == "does not run on trio"
+    assert capsys.readouterr().out.count("does not run on trio") == 2
 
 
 # --- where the time goes -------------------------------------------------------------------------

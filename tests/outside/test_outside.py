@@ -155,3 +155,17 @@ def test_a_client_without_a_broker_is_refused_most_of_the_time(
         assert refused[1] is False
     out = capsys.readouterr().out
     assert [line.count("NO") for line in out.splitlines() if "refused" in line] == [3]
+
+
+@pytest.mark.realtime
+def test_a_client_with_a_broker_keeps_to_the_limit_on_all_loops(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "figures.json"
+    options = ["--scenario", "declared", "--seconds", "2", "--json", str(file)]
+    assert main(options) == 0
+    told = json.loads(file.read_text())["declared"]
+    assert told.keys() == set(BACKENDS)
+    assert all(met for run in told.values() for *_, met in run["findings"])
+    # Nobody crashed on the way, nor at the stop.
+    assert capfd.readouterr().err == "declared: 4 s\n"
