@@ -211,12 +211,15 @@ class BudgetState:
         """
         self._look(now)
         self.totals[THROTTLED] += 1
+        rest = 0.0
+        if retry_after is not None and retry_after > 0 and granted_at > self.gate.shut_at:
+            rest = min(retry_after, LONGEST)
         if self.adaptive is not None:
             self._look_now(now)
-            self.adaptive.throttled(granted_at, now)
+            self.adaptive.throttled(granted_at, rest, now)
             self._set_rate(now)
-        if retry_after is not None and retry_after > 0 and granted_at > self.gate.shut_at:
-            self.shut(now + min(retry_after, LONGEST), now)
+        if rest:
+            self.shut(now + rest, now)
         self._look_now(now)
 
     def shut(self, until: float, now: float) -> None:
