@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
 from heapq import heapify, heappop, heappush
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import anyio
 from anyio import create_task_group
@@ -23,12 +23,14 @@ from anyio.abc import TaskGroup
 from supervisor._core.child import ChildState
 from supervisor._core.effects import (
     AllReady,
+    AskPermit,
     BeganToEnd,
     Begin,
     Cancel,
     Effect,
     Exited,
     Finish,
+    GiveUpPermit,
     Hurry,
     Input,
     Moved,
@@ -56,6 +58,7 @@ from supervisor._runtime.budgets import Brokers
 from supervisor._runtime.bus import Bus
 from supervisor._runtime.clock import clock, now, source_of_chance
 from supervisor._runtime.life import Arguments, CurrentChild, live
+from supervisor._runtime.restarts import Restarts
 from supervisor._runtime.scopes import native_cancellation, scopes
 from supervisor._spec.tree import Called, Leaf, Supervisor
 from supervisor._words import Condition, Outcome, Reason
@@ -64,6 +67,12 @@ FEW: Final = 64
 """Deadlines that are not worth sweeping."""
 
 CANCELLED_NATIVELY = "its own task was cancelled"
+
+
+class Signal(Protocol):
+    """What is set when a child has changed: an event, or whatever looks at the child at once."""
+
+    def set(self) -> None: ...
 
 
 class LiveNode:
@@ -79,7 +88,7 @@ class LiveNode:
         self.parent = parent
         self.seat = seat
         self.deadline = math.inf
-        self.watchers: dict[ChildState, list[anyio.Event]] = {}
+        self.watchers: dict[ChildState, list[Signal]] = {}
         self.budgets: dict[str, RunningBroker] = {}  # that were looked for from here
 
     def arguments(self, spec: Leaf) -> Arguments:
@@ -105,12 +114,12 @@ class LiveNode:
             at = at.parent
         raise LookupError(f"{spec.name} is not an elder sibling here or further up")
 
-    def watch(self, child: ChildState, signal: anyio.Event) -> None:
+    def watch(self, child: ChildState, signal: Signal) -> None:
         """Set the signal when the child next changes."""
         child.watched += 1
         self.watchers.setdefault(child, []).append(signal)
 
-    def unwatch(self, child: ChildState, signal: anyio.Event) -> None:
+    def unwatch(self, child: ChildState, signal: Signal) -> None:
         signals = self.watchers.get(child)
         if signals is not None and signal in signals:
             signals.remove(signal)
@@ -157,6 +166,7 @@ class Runtime:
         self.stop_within = stop_within
         self.bus = Bus()
         self.brokers = Brokers(self)
+        self.restarts = Restarts(self)
         self.draw: Callable[[], float] = source_of_chance().random
         node = Node(spec, spec.name, self.draw, now=now(), stop_within=stop_within)
         populate(node)
@@ -341,7 +351,8 @@ class Runtime:
         )
 
     def _run_supervisor(self, at: LiveNode, child: ChildState, spec: Supervisor) -> None:
-        node = Node(spec, child.path, self.draw, life=child.life, now=now())
+        restarts = None if child.unmetered else at.node.restarts
+        node = Node(spec, child.path, self.draw, life=child.life, now=now(), restarts=restarts)
         populate(node)
         child.inner = node
         child.runtime = LiveNode(self, node, at, child)
@@ -388,6 +399,13 @@ class Runtime:
             for child in root.children.values()
             if child.dynamic and child.alive and not child.is_supervisor
         )
+
+    def _ask_permit(self, at: LiveNode, effect: AskPermit) -> None:
+        assert self._group is not None
+        self.restarts.ask(at, effect, self._group, self._context)
+
+    def _give_up_permit(self, at: LiveNode, effect: GiveUpPermit) -> None:
+        self.restarts.give_up(effect)
 
     def _tell_stuck(self, at: LiveNode, effect: TellStuck) -> None:
         child = effect.child
@@ -501,6 +519,8 @@ _PERFORM: dict[type, Callable[[Runtime, LiveNode, Any], None]] = {
     Still: Runtime._still,
     Rush: Runtime._rush,
     Cancel: Runtime._cancel,
+    AskPermit: Runtime._ask_permit,
+    GiveUpPermit: Runtime._give_up_permit,
     TellStuck: Runtime._tell_stuck,
     Moved: Runtime._moved,
     ReasonChanged: Runtime._reason,
