@@ -7,7 +7,6 @@ count of anything.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -170,21 +169,38 @@ class Paced:
         self._stamp = now
 
 
-async def sustained(limiter: Limiter, count: int, rate: float, burst: int) -> tuple[float, float]:
-    """What share of the rate many tasks get through together, and the CPU time of a grant in us."""
-    granted = 0
+class Crowd:
+    """Many tasks that take so many permits each, from the first one's asking to the last grant."""
 
-    async def take(priority: Priority) -> None:
-        nonlocal granted
-        for _ in range(count // TASKS):
-            await limiter.wait(priority)
-            granted += 1
+    def __init__(self, limiter: Limiter, count: int) -> None:
+        self.granted = 0
+        self._limiter = limiter
+        self._each = max(1, count // TASKS)
+        self._watch: Stopwatch | None = None
+        self._took: Figure | None = None
 
-    began, spent = time.perf_counter(), time.process_time()
-    await together(take, TASKS)
-    took, cost = time.perf_counter() - began, time.process_time() - spent
+    async def run(self) -> Figure:
+        await together(self._take, TASKS)
+        assert self._watch is not None
+        return self._took or self._watch.seconds()
+
+    async def _take(self, priority: Priority) -> None:
+        self._watch = self._watch or Stopwatch()
+        for _ in range(self._each):
+            await self._limiter.wait(priority)
+            self.granted += 1
+        if self.granted == self._each * TASKS:
+            self._took = self._watch.seconds()
+
+
+async def sustained(limiter: Limiter, count: int) -> Figure:
+    """What share of the rate many tasks get through together; and the CPU time of a grant in us."""
+    crowd = Crowd(limiter, count)
+    took = await crowd.run()
+    assert took.cpu is not None
     # The burst was there before, and makes the rest no faster.
-    return max(0, granted - burst) / rate / took, cost / max(1, granted) * 1e6
+    got = max(0, crowd.granted - BURST) / RATE / took.value
+    return Figure(got, took.cpu / max(1, crowd.granted) * 1e6)
 
 
 async def together(take: Callable[[Priority], Awaitable[None]], count: int) -> None:
@@ -207,19 +223,15 @@ async def together(take: Callable[[Priority], Awaitable[None]], count: int) -> N
 
 async def share(opened: Opened, count: int) -> Figure:
     async with opened(RATE, BURST) as limiter:
-        got, _ = await sustained(limiter, _whole(count), RATE, BURST)
-    return Figure(got)
+        return Figure((await sustained(limiter, count)).value)
 
 
 async def cost(opened: Opened, count: int) -> Figure:
     """In processor time alone: on the wall it is the rate."""
     async with opened(RATE, BURST) as limiter:
-        _, spent = await sustained(limiter, _whole(count), RATE, BURST)
+        spent = (await sustained(limiter, count)).cpu
+    assert spent is not None
     return Figure(spent)
-
-
-def _whole(count: int) -> int:
-    return max(1, count // TASKS) * TASKS
 
 
 Case: TypeAlias = Callable[[int], Awaitable[Figure]]
