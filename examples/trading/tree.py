@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from outside_world import outside_world
-from price_engine import price_engine
+from price_engine import BUDGET, history, price_engine
 from reporter import reporter
 from telegram_monitor import log_only, telegram_monitor
 from web_apis import open_client
 
-from supervisor import Backoff, Component, Quarantine, Resource, Supervisor, run
+from supervisor import (
+    Backoff,
+    Broker,
+    Budget,
+    Component,
+    Limit,
+    Quarantine,
+    Resource,
+    Supervisor,
+    run,
+)
 
+SYMBOLS = ["BTCUSD", "EURUSD", "EURJPY"]
+
+# The API allows twenty requests a second. A little less leaves room for what the network squeezes.
+broker = Broker({BUDGET: Budget(Limit(15, per=1, burst=5), ramp=1)})
 outside = Resource(outside_world, name="outside", start_timeout=10)
 http = Resource(open_client, name="http")
 prices = Component(
     price_engine,
-    args=(outside, http, ["BTCUSD", "EURUSD", "EURJPY"]),
+    args=(outside, http, SYMBOLS),
     name="prices",
     priority="critical",
     backoff=Backoff(first=1, base=2, cap=10, jitter="equal", reset_after=20),
@@ -22,6 +36,7 @@ prices = Component(
     start_timeout=10,
     heartbeat=15,
 )
+candles = Component(history, args=(outside, http, prices, SYMBOLS), name="history", priority="low")
 telegram = Component(
     telegram_monitor,
     args=(outside, http, prices, "110201543:example-token", 7),
@@ -35,7 +50,7 @@ telegram = Component(
 
 tree = Supervisor(
     "trading",
-    [outside, http, prices, telegram, Component(reporter, args=(prices,))],
+    [broker, outside, http, prices, candles, telegram, Component(reporter, args=(prices,))],
 )
 
 if __name__ == "__main__":

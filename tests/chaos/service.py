@@ -12,7 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import anyio
 from anyio import TASK_STATUS_IGNORED, CancelScope
@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from supervisor import (
     Backoff,
+    Broker,
     Component,
     Intensity,
     Quarantine,
@@ -32,6 +33,8 @@ from supervisor import (
 )
 from tests.chaos.witness import Life, Witness
 
+Leaf: TypeAlias = Component | Resource | Broker
+
 TRADING: Final = Path(__file__).parents[2] / "examples" / "trading"
 PROGRAM: Final = str(TRADING / "outside")
 
@@ -40,9 +43,11 @@ ASIDE: Final = Quarantine(crashes=4, within=10, open=0.8, cap=2, probe=0.4)
 SHORT: Final = Stop(deadline=0.5)
 
 CHANGED: Final[Mapping[str, dict[str, Any]]] = {
+    "broker": {"backoff": QUICK, "quarantine": None},
     "outside": {"backoff": QUICK, "quarantine": None},
     "http": {"backoff": QUICK, "quarantine": None},
     "prices": {"backoff": QUICK, "quarantine": None, "start_timeout": 2, "heartbeat": 2.5},
+    "history": {"backoff": QUICK, "quarantine": ASIDE, "stop": SHORT},
     "telegram": {"backoff": QUICK, "quarantine": ASIDE, "start_timeout": 2, "stop": SHORT},
     "log_only": {"backoff": QUICK, "quarantine": ASIDE},
     "reporter": {"backoff": QUICK, "quarantine": ASIDE, "stop": SHORT},
@@ -52,6 +57,7 @@ CHANGED: Final[Mapping[str, dict[str, Any]]] = {
 NEEDS: Final = {
     "http": (),
     "prices": ("outside", "http"),
+    "history": ("outside", "http", "prices"),
     "telegram": ("outside", "http", "prices"),
     "telegram/fallback": ("prices",),
     "reporter": ("prices",),
@@ -69,7 +75,7 @@ MAY_DECLINE: Final = ("reporter", "desk/", "crowd")
 def build(witness: Witness) -> Supervisor:
     """The tree, its components watched."""
     example = _example()
-    known: dict[str, Component | Resource] = {}
+    known: dict[str, Leaf] = {}
     children = [
         _watched(spec, known, witness)
         for spec in example.children
@@ -87,10 +93,10 @@ def _example() -> Supervisor:
     return tree
 
 
-def _watched(
-    spec: Component | Resource, known: dict[str, Component | Resource], witness: Witness
-) -> Component | Resource:
+def _watched(spec: Leaf, known: dict[str, Leaf], witness: Witness) -> Leaf:
     """The same child, its callable watched; arguments that are children, those that were made."""
+    if isinstance(spec, Broker):
+        return replace(spec, **CHANGED[spec.name])
     args = [known[arg.name] if isinstance(arg, Component | Resource) else arg for arg in spec.args]
     changed: dict[str, Any] = {**CHANGED[spec.name], "args": tuple(args)}
     if isinstance(spec, Resource):
@@ -108,7 +114,7 @@ CROWD: Final = Supervisor("crowd", [], backoff=QUICK, quarantine=ASIDE)
 """Where most of the children are that come and go."""
 
 
-def _desk(prices: Component | Resource, witness: Witness) -> Supervisor:
+def _desk(prices: Leaf, witness: Witness) -> Supervisor:
     """A group that gives up now and then."""
 
     def member(fn: Any, **options: Any) -> Component:

@@ -18,7 +18,7 @@ from threading import Thread
 
 from bot_api import BotApi
 from chaos import misbehave
-from endpoint import Control, Endpoint
+from endpoint import Allowance, Control, Endpoint
 from price_api import PriceApi
 from series import Market
 
@@ -29,7 +29,8 @@ def main() -> None:
     speed = float(os.environ.get("TRADING_SPEED") or 1)
     market = Market.read(DATA, day=1 / speed)
     bot = BotApi()
-    apis = {"prices": Endpoint(PriceApi(market)), "telegram": Endpoint(bot, bot.wake)}
+    prices = Endpoint(PriceApi(market), allowance=Allowance(rate=20, burst=20))
+    apis = {"prices": prices, "telegram": Endpoint(bot, bot.wake)}
     control = Endpoint(Control(apis))
     urls = {name: api.url for name, api in (apis | {"control": control}).items()}
     say(json.dumps(urls | {"sources": market.sources}))

@@ -7,7 +7,7 @@ import socketserver
 import time
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler
-from threading import Condition, Thread
+from threading import Condition, Lock, Thread
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
 from urllib.parse import parse_qsl, urlsplit
 
@@ -34,6 +34,25 @@ class Answer(NamedTuple):
     body: object
 
 
+class Allowance:
+    """The service's own limit: so many requests a second, and so many at once after a rest."""
+
+    def __init__(self, rate: float, burst: int) -> None:
+        self._rate, self._burst = rate, burst
+        self._left, self._at = float(burst), time.monotonic()
+        self._lock = Lock()
+
+    def take(self) -> bool:
+        with self._lock:
+            now = time.monotonic()
+            self._left = min(self._burst, self._left + (now - self._at) * self._rate)
+            self._at = now
+            if self._left < 1:
+                return False
+            self._left -= 1
+            return True
+
+
 class Service(Protocol):
     """What an endpoint serves: answers, and refusals in the shape of its API's own errors."""
 
@@ -46,10 +65,17 @@ class Endpoint:
     """Serves one service on a port of its own, in the mode that it is told.
 
     ``wake`` makes the service answer those who wait for news, as their wait outlasts no change.
+    Beyond its ``allowance`` requests are answered by 429.
     """
 
-    def __init__(self, service: Service, wake: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        service: Service,
+        wake: Callable[[], None] = lambda: None,
+        allowance: Allowance | None = None,
+    ) -> None:
         self.service = service
+        self.allowance = allowance
         self.mode: Mode = "ok"
         self._wake = wake
         self._changed = Condition()
@@ -110,6 +136,9 @@ class _Handler(BaseHTTPRequestHandler):
         params = {**dict(parse_qsl(url.query)), **self._body(self.rfile.read(length))}
         endpoint = self.server.endpoint
         answer = Answer(200, None)
+        if endpoint.mode == "ok" and endpoint.allowance and not endpoint.allowance.take():
+            self._send(endpoint, "limited", answer)
+            return
         if endpoint.mode in ("ok", "slow", "cut"):
             answer = endpoint.service.answer(url.path, params)
         # The mode is looked up again: it may have changed during a long poll.
