@@ -7,12 +7,19 @@ run downwards only. This module holds every public name.
 
 from supervisor._errors import AlreadyPresent as AlreadyPresent
 from supervisor._errors import AlreadyRunning as AlreadyRunning
+from supervisor._errors import CallFailed as CallFailed
+from supervisor._errors import CallToSelf as CallToSelf
 from supervisor._errors import Closing as Closing
 from supervisor._errors import Decline as Decline
 from supervisor._errors import ForeignCancellation as ForeignCancellation
 from supervisor._errors import HeartbeatMissed as HeartbeatMissed
+from supervisor._errors import MailboxClosed as MailboxClosed
+from supervisor._errors import MailboxDiffers as MailboxDiffers
+from supervisor._errors import MailboxFull as MailboxFull
+from supervisor._errors import MailboxTaken as MailboxTaken
 from supervisor._errors import NotFound as NotFound
 from supervisor._errors import NoTree as NoTree
+from supervisor._errors import NotHandled as NotHandled
 from supervisor._errors import Problem as Problem
 from supervisor._errors import Refused as Refused
 from supervisor._errors import Restarting as Restarting
@@ -43,6 +50,8 @@ from supervisor._happenings import GateShut as GateShut
 from supervisor._happenings import RateCut as RateCut
 from supervisor._happenings import BudgetChanged as BudgetChanged
 from supervisor._happenings import Held as Held
+from supervisor._happenings import LetterFailed as LetterFailed
+from supervisor._happenings import LettersLost as LettersLost
 from supervisor._happenings import PermitMissed as PermitMissed
 from supervisor._happenings import Quarantined as Quarantined
 from supervisor._happenings import Ready as Ready
@@ -72,6 +81,9 @@ from supervisor._runtime.host import TreeOptions as TreeOptions
 from supervisor._runtime.host import open_supervisor as open_supervisor
 from supervisor._runtime.host import serve as serve
 from supervisor._runtime.life import CurrentChild as CurrentChild
+from supervisor._runtime.mailbox import Call as Call
+from supervisor._runtime.mailbox import Letter as Letter
+from supervisor._runtime.mailbox import Mailbox as Mailbox
 from supervisor._runtime.permit import Permit as Permit
 from supervisor._runtime.run import run as run
 from supervisor._runtime.tree import ChildOptions as ChildOptions
@@ -92,10 +104,12 @@ from supervisor._spec.tree import Spec as Spec
 from supervisor._spec.tree import Supervisor as Supervisor
 from supervisor._spec.validate import check as check
 from supervisor._views import ChildView as ChildView
+from supervisor._views import DeadLetter as DeadLetter
 from supervisor._views import BrokerStatistics as BrokerStatistics
 from supervisor._views import BudgetFigures as BudgetFigures
 from supervisor._views import BudgetStatus as BudgetStatus
 from supervisor._views import Explanation as Explanation
+from supervisor._views import MailboxStatistics as MailboxStatistics
 from supervisor._views import TreeView as TreeView
 from supervisor._words import Binding as Binding
 from supervisor._words import Condition as Condition

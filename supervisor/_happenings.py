@@ -14,6 +14,7 @@ from msgspec import Struct
 from supervisor._words import Condition, HoldOwner
 
 Action: TypeAlias = Literal["restart", "quarantine", "escalate", "finish", "forget", "none"]
+Fate: TypeAlias = Literal["dropped", "dead letter", "once more", "its caller is told"]
 Rule: TypeAlias = Literal[
     "restart type",  # permanent, transient, temporary
     "first start",  # of a child that somebody is adding: it failed, so it is not kept
@@ -240,6 +241,26 @@ class BudgetChanged(Event, frozen=True, gc=False):
 
     budget: str
     to: str
+
+
+class LetterFailed(Event, frozen=True, gc=False):
+    """A life ended while it had a letter of a mailbox open: what becomes of it. ``message`` is its
+    repr, cut where it is long."""
+
+    life: int
+    mailbox: str
+    message: str
+    fate: Fate
+
+
+class LettersLost(Event, frozen=True, gc=False):
+    """Letters of a mailbox were not read: ``count`` since this was last told for want of room
+    (``full``), or what the tree left at its end (``left``). ``path`` is that of the reader, of the
+    tree if there was none."""
+
+    mailbox: str
+    count: int
+    why: Literal["full", "left"]
 
 
 class Dropped(Event, frozen=True, gc=False):

@@ -220,6 +220,22 @@ GOLDEN: list[tuple[Event, int, str]] = [
         f"trading is degraded: {T} quarantined, {T} stuck",
     ),
     (
+        happenings.LetterFailed(0, "app/book", 3, "book", "Put('BTC', 1.0)", "once more"),
+        logging.WARNING,
+        "app/book life 3 ended in the middle of a letter of mailbox book: Put('BTC', 1.0); "
+        "the next life gets it once more",
+    ),
+    (
+        happenings.LettersLost(0, "app/book", "book", 2, "full"),
+        logging.WARNING,
+        "app/book had 2 letters dropped from mailbox book, which is full",
+    ),
+    (
+        happenings.LettersLost(0, "app", "book", 1, "left"),
+        logging.WARNING,
+        "app left 1 letter in mailbox book, which nobody reads any more",
+    ),
+    (
         happenings.GateShut(0, "trading/broker", "exchange", 12.5),
         logging.INFO,
         "trading/broker grants nothing of exchange for 12.5 s until 12:00:12, as its service asked for",

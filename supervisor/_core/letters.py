@@ -17,13 +17,13 @@ from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 from msgspec import Struct
 
 from supervisor._errors import CallFailed, MailboxClosed, MailboxFull, NotHandled
+from supervisor._happenings import Fate
 from supervisor._views import DeadLetter
 
 M = TypeVar("M")
 
 Overflow: TypeAlias = Literal["wait", "reject", "drop oldest", "drop newest"]
 Failure: TypeAlias = Literal["drop", "dead letter", "once more"]
-Fate: TypeAlias = Literal["dropped", "dead letter", "once more", "its caller is told"]
 
 PLAIN: Final = 0  # a cast that nobody waits for: it stays so, to save the work
 OUTSIDE: Final = 1  # there is no room for it yet
@@ -280,6 +280,19 @@ class Letters:
         if self.wake is not None:
             self._wake()
         return True
+
+    def ask(self, letter: Letter[Any]) -> None:
+        """Receive a call, which waits for room where that is the rule.
+
+        Raises:
+            CallFailed: nobody reads, until somebody has the reader started.
+            MailboxFull, MailboxClosed: as for :meth:`put`.
+        """
+        if self.resting and not self.closed:
+            self.rejected += 1
+            raise CallFailed(self.name, self.resting)
+        if not self.put(letter):
+            self.wait(letter)
 
     def _put_anyway(self, lane: Lane, letter: Letter[Any]) -> bool:
         if self.closed:

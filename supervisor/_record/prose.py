@@ -29,6 +29,8 @@ from supervisor._happenings import (
     GateShut,
     GroupRestarted,
     Held,
+    LetterFailed,
+    LettersLost,
     PermitMissed,
     Quarantined,
     RateCut,
@@ -107,6 +109,8 @@ _LEVELS: Final[dict[type[Event], int]] = {
     Dropped: logging.WARNING,
     GroupRestarted: logging.WARNING,
     PermitMissed: logging.WARNING,
+    LetterFailed: logging.WARNING,
+    LettersLost: logging.WARNING,
     Quarantined: logging.WARNING,
     Escalated: logging.ERROR,
     StopTimedOut: logging.ERROR,
@@ -319,6 +323,25 @@ def _(event: RateCut, wall: Wall | None) -> str:
 @tell.register
 def _(event: BudgetChanged, wall: Wall | None) -> str:
     return f"has the budget {event.budget} changed to {event.to}"
+
+
+@tell.register
+def _(event: LetterFailed, wall: Wall | None) -> str:
+    fate = {
+        "dropped": "it is dropped",
+        "dead letter": "it is a dead letter",
+        "once more": "the next life gets it once more",
+        "its caller is told": "its caller is told",
+    }[event.fate]
+    return f"ended in the middle of a letter of mailbox {event.mailbox}: {event.message}; {fate}"
+
+
+@tell.register
+def _(event: LettersLost, wall: Wall | None) -> str:
+    letters = count(event.count, "letter")
+    if event.why == "full":
+        return f"had {letters} dropped from mailbox {event.mailbox}, which is full"
+    return f"left {letters} in mailbox {event.mailbox}, which nobody reads any more"
 
 
 @tell.register

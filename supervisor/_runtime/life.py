@@ -15,6 +15,7 @@ from supervisor._core.effects import Exited, MarkedHealthy, ReportedReady
 from supervisor._errors import Decline, ScopesLeftOpen
 from supervisor._runtime.clock import now
 from supervisor._runtime.context import current_life
+from supervisor._runtime.mailbox import Box, leave
 from supervisor._spec.tree import Broker, Resource
 from supervisor._words import Outcome
 
@@ -35,7 +36,16 @@ class CurrentChild(TaskStatus[Any]):
     ``path`` and ``life`` say who it is, ``tree`` is the tree that it runs in.
     """
 
-    __slots__ = ("_cancelled", "_handle", "_node", "_state", "_stopping", "life", "value")
+    __slots__ = (
+        "_cancelled",
+        "_handle",
+        "_inboxes",
+        "_node",
+        "_state",
+        "_stopping",
+        "life",
+        "value",
+    )
 
     life: int
     value: Any
@@ -44,6 +54,7 @@ class CurrentChild(TaskStatus[Any]):
     _handle: anyio.TaskHandle[None] | None
     _cancelled: bool
     _stopping: anyio.Event | None
+    _inboxes: list[Box] | None
 
     def __init__(self) -> None:
         raise TypeError("a running child is not made by hand; current_child() finds it")
@@ -56,6 +67,7 @@ class CurrentChild(TaskStatus[Any]):
         self._handle = None
         self._cancelled = False
         self._stopping = None
+        self._inboxes = None  # the mailboxes that it reads
         self.life = state.life
         self.value = None
         return self
@@ -139,6 +151,8 @@ class CurrentChild(TaskStatus[Any]):
     def _notify(self) -> None:
         if self._stopping is not None:
             self._stopping.set()
+        for box in self._inboxes or ():
+            box.ask_to_end()
 
     @property
     def _is_peer(self) -> bool:
@@ -169,6 +183,8 @@ async def live(life: CurrentChild, arguments: Arguments | Exception) -> None:
     handle = life._handle  # none yet where an eager task has ended before it was given one
     if handle is not None and scopes.left_open(handle):
         outcome = _closed(life, await scopes.close(handle), outcome)
+    if life._inboxes is not None:
+        leave(life, outcome)
     node.tree.feed(node, Exited(life._state, life.life, outcome))
     # The traceback of a crash has this frame. Whoever keeps the error is not to keep the tree, and
     # the error in the outcome would be a cycle, left to the collector at each crash.

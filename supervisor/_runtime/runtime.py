@@ -58,6 +58,7 @@ from supervisor._runtime.budgets import Brokers
 from supervisor._runtime.bus import Bus
 from supervisor._runtime.clock import clock, now, source_of_chance
 from supervisor._runtime.life import Arguments, CurrentChild, live
+from supervisor._runtime.mailbox import Box
 from supervisor._runtime.restarts import Restarts
 from supervisor._runtime.scopes import native_cancellation, scopes
 from supervisor._spec.tree import Called, Leaf, Supervisor
@@ -167,6 +168,7 @@ class Runtime:
         self.bus = Bus()
         self.brokers = Brokers(self)
         self.restarts = Restarts(self)
+        self.boxes: dict[str, Box] = {}  # what is in the mailboxes, by their names
         self.draw: Callable[[], float] = source_of_chance().random
         node = Node(spec, spec.name, self.draw, now=now(), stop_within=stop_within)
         populate(node)
@@ -222,6 +224,8 @@ class Runtime:
                 self.condition_changed.set()
                 self.root.wake_all()
                 self.brokers.close()
+                for box in tuple(self.boxes.values()):
+                    box.end_with_tree()
                 self.bus.close()
 
     async def _until_finished(self) -> None:

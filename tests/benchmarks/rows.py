@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from tests.benchmarks import crowd, idle, imports, permits, restarts
+from tests.benchmarks import crowd, idle, imports, letters, permits, restarts
 from tests.benchmarks.peers import case_of
 from tests.benchmarks.stopwatch import Figure
 
@@ -152,6 +152,16 @@ ALL: Final[tuple[Row, ...]] = (
         Bar(">=", 0.98, of="ours"),
     ),
     Row("permit_cost", "us", 20_000, permits.paid, permits.paid_floor),
+    Row("cast", "/s", 200_000, letters.cast, letters.send, Bar(">=", 10)),
+    Row("call", "us", 20_000, letters.call, letters.round_trip, Bar("<=", 0.5)),
+    Row(
+        "call_timeout",
+        "us",
+        20_000,
+        letters.call_with_timeout,
+        letters.round_trip,
+        Bar("<=", 0.65),
+    ),
     Row(
         "import_ms",
         "ms",

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 MODES: Final = ("limited", "error", "garbage", "cut", "slow", "hang", "refuse")
 LISTED: Final = (
-    *("outside", "http", "prices", "telegram", "reporter", "desk", "pair"),
+    *("broker", "outside", "http", "prices", "history", "telegram", "reporter", "desk", "pair"),
     *("desk/quotes", "desk/book", "desk/risk", "pair/ledger", "pair/clerk"),
 )
 PATIENCE: Final = 2.0
