@@ -75,6 +75,9 @@ class Gate:
 BETA: Final = 0.8
 """What a cut leaves of the rate."""
 
+BLIND: Final = 0.6
+"""What is left of the level where the next refusal comes before anything can be measured."""
+
 HASTE: Final = 1.2
 """What the rate grows by in a second until the first answer that says "too many"."""
 
@@ -85,7 +88,7 @@ goes beyond it and so to the next refusal."""
 SHORT: Final = 3
 """The same while the limit may change back."""
 
-SURE: Final = 10
+SURE: Final = 4
 """So many answers, at least, make a measurement."""
 
 
@@ -124,9 +127,12 @@ class AdaptiveRate:
         """The rate now."""
         passed = max(0.0, now - self.since)
         self.since = max(now, self.since)
+        self._decay(now)
+        if 4 * self.accepted < self.rate:
+            self.begun += passed  # who does not use the rate does not learn that there is more
+            return self.rate
         grown = self._cubic(now) if self.level else self.rate * HASTE**passed
         if grown > self.rate:
-            # Who does not use the rate does not learn that there is more.
             grown = max(self.rate, min(grown, 2 * self.accepted))
         self.rate = max(self.adapt.least, min(grown, self.ceiling))
         return self.rate
@@ -149,23 +155,24 @@ class AdaptiveRate:
         self._timed(granted_at, now)
         if granted_at <= self.epoch:
             return False
-        rate, passed = self.at(now), granted_at - self.begun
-        span = now - self.begun
-        mean = self.count / span if span > 0 and self.count >= SURE else 0.0
+        rate, passed, span = self.at(now), granted_at - self.begun, now - self.begun
+        mean = (self.count + 0.5) / span if span > 0 and self.count >= SURE else 0.0
+        # The refusal stands where the next answer would: half of one was accepted since the last.
+        accepted = self.accepted + 0.5 / self._window()
         if passed >= self.period + self.hold or not self.level:
-            found = self._sought(rate, mean)
+            found = self._sought(rate, mean, accepted)
         else:
-            found = self._surprised(rate, mean)
+            found = self._surprised(rate, mean, accepted)
         self.level = max(found, self.adapt.least)
         self.rate = max(BETA * self.level, self.adapt.least)
         # What is granted now arrives together with the last of what was granted at the old rate.
         self.epoch, self.count = now + self.delay / 2, 0
         self.begun = self.since = now + rest
-        self.period = max(min(max(20 / self.level, 2.0), 30.0), 4 * self.delay)
+        self.period = max(min(max(20 / self.level, 2.0), 30.0), 3 * self.delay)
         self.hold = min(DEAR * rest, max(SHORT * rest, (now - self.changed) / 3))
         return True
 
-    def _sought(self, rate: float, mean: float) -> float:
+    def _sought(self, rate: float, mean: float, accepted: float) -> float:
         """The level, when a refusal came where it was sought.
 
         The limit is not below what was accepted on average since the last refusal, and hardly above:
@@ -173,18 +180,18 @@ class AdaptiveRate:
         come out of what it had saved up, and is believed only where it is clearly more.
         """
         steady = min(rate, max(self.level, mean))
-        if self.accepted < 1.15 * steady:
-            return steady
+        if accepted < 1.15 * steady:
+            return steady + max(0.0, min(rate, accepted) - steady) / 4
         self.changed = self.since
-        return min(rate, 0.97 * self.accepted)
+        return min(rate, 1.05 * accepted)
 
-    def _surprised(self, rate: float, mean: float) -> float:
+    def _surprised(self, rate: float, mean: float, accepted: float) -> float:
         """The level, when a refusal came at a rate that was accepted before: it is too high, or the
         limit has fallen."""
-        found = min(rate, 1.05 * self.accepted)
+        found = min(rate, 1.05 * accepted)
         if rate < 0.97 * self.level:
             self.changed = self.since
-            return (1 + BETA) / 2 * (min(found, mean) if mean else found)
+            return (1 + BETA) / 2 * min(found, mean) if mean else BLIND * found
         found = (found + min(found, mean)) / 2 if mean else 0.97 * found
         if found < 0.9 * self.level:
             self.changed = self.since
@@ -201,10 +208,13 @@ class AdaptiveRate:
     def _window(self) -> float:
         return max(1.0, 2 * self.delay, SURE / self.rate)
 
-    def _timed(self, granted_at: float, now: float) -> None:
+    def _decay(self, now: float) -> None:
         passed = now - self.seen
         if passed > 0:
             self.accepted *= math.exp(-passed / self._window())
             self.seen = now
+
+    def _timed(self, granted_at: float, now: float) -> None:
+        self._decay(now)
         delay = max(0.0, now - granted_at)
         self.delay += (delay - self.delay) / 8 if self.delay else delay
