@@ -13,8 +13,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
-from heapq import heapify, heappop, heappush
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import anyio
 from anyio import create_task_group
@@ -52,20 +51,19 @@ from supervisor._core.step import step
 from supervisor._core.table import populate
 from supervisor._core.timers import next_deadline
 from supervisor._errors import ForeignCancellation, TreeFailed
-from supervisor._happenings import ConditionChanged, StopBegun, StopTimedOut
+from supervisor._happenings import StopBegun, StopTimedOut
 from supervisor._runtime.broker import RunningBroker
 from supervisor._runtime.budgets import Brokers
 from supervisor._runtime.bus import Bus
 from supervisor._runtime.clock import clock, now, source_of_chance
+from supervisor._runtime.condition import TreeCondition
+from supervisor._runtime.deadlines import Deadlines
 from supervisor._runtime.life import Arguments, CurrentChild, live
 from supervisor._runtime.mailbox import Box
 from supervisor._runtime.restarts import Restarts
 from supervisor._runtime.scopes import native_cancellation, scopes
 from supervisor._spec.tree import Called, Leaf, Supervisor
-from supervisor._words import Condition, Outcome, Reason
-
-FEW: Final = 64
-"""Deadlines that are not worth sweeping."""
+from supervisor._words import Outcome
 
 CANCELLED_NATIVELY = "its own task was cancelled"
 
@@ -155,10 +153,6 @@ def _torn_down(path: str) -> TreeFailed:
     return TreeFailed(f"{path} failed: {why}", [ForeignCancellation()])
 
 
-def _depth(at: LiveNode) -> int:
-    return at.node.path.count("/")
-
-
 class Runtime:
     """The machinery of one running tree; :class:`supervisor.Tree` is its face."""
 
@@ -181,18 +175,11 @@ class Runtime:
         self.finished = anyio.Event()
         self.aborting = False
         self._is_being_cancelled: Callable[[], bool] = lambda: False
-        self.condition = Condition()
-        self.condition_changed = anyio.Event()
+        self.condition = TreeCondition(node, self.bus)
 
-        self._reasons: dict[str, Reason] = {}
-        self._condition_is_stale = False
         self._inbox: deque[tuple[LiveNode, Input]] = deque()
         self._draining = False
-        self._deadlines: list[tuple[float, int, LiveNode]] = []
-        self._crowded = FEW
-        self._seq = 0
-        self._alarm = anyio.CancelScope()
-        self._alarm_at = math.inf
+        self._deadlines = Deadlines()
         self._context = copy_context()
         self._group: TaskGroup | None = None
         self._peers: TaskGroup | None = None  # the root's children of start_soon
@@ -221,7 +208,7 @@ class Runtime:
                 self._group = self._peers = None
                 self.finished.set()
                 self.booted.set()
-                self.condition_changed.set()
+                self.condition.changed.set()
                 self.root.wake_all()
                 self.brokers.close()
                 for box in tuple(self.boxes.values()):
@@ -255,8 +242,7 @@ class Runtime:
     async def _sleep_until_deadlines(self) -> None:
         while True:
             try:
-                self._alarm_at = self._next_deadline()
-                with anyio.CancelScope(deadline=self._alarm_at) as self._alarm:
+                with self._deadlines.alarm():
                     await anyio.sleep_forever()
             except anyio.get_cancelled_exc_class():
                 # Whoever cancels asyncio's tasks one by one gets an ordered stop, not a tree without
@@ -264,7 +250,7 @@ class Runtime:
                 if self.finished.is_set() or self.aborting or self._group_is_cancelled:
                     raise
                 self.stop(CANCELLED_NATIVELY)
-            for at in self._due():
+            for at in self._deadlines.due():
                 self.feed(at, TimePassed())
 
     @property
@@ -311,9 +297,9 @@ class Runtime:
             raise
         finally:
             self._draining = False
-        if self._condition_is_stale:
-            self._tell_condition()
-        self._set_alarm()
+        if self.condition.stale:
+            self.condition.tell()
+        self._deadlines.set_alarm()
 
     # --- effects ----------------------------------------------------------------------------------
 
@@ -329,12 +315,7 @@ class Runtime:
             self._cancel_lives()
         deadline = next_deadline(at.node)
         if deadline != at.deadline:
-            at.deadline = deadline
-            if deadline != math.inf:
-                self._seq += 1
-                heappush(self._deadlines, (deadline, self._seq, at))
-                if len(self._deadlines) > self._crowded:
-                    self._sweep_deadlines()
+            self._deadlines.move(at, deadline)
 
     def _run(self, at: LiveNode, effect: Run) -> None:
         child = effect.child
@@ -420,11 +401,7 @@ class Runtime:
         at.wake(effect.child)
 
     def _reason(self, at: LiveNode, effect: ReasonChanged) -> None:
-        if effect.reason is None:
-            self._reasons.pop(effect.path, None)
-        else:
-            self._reasons[effect.path] = effect.reason
-        self._condition_is_stale = True
+        self.condition.note(effect)
 
     def _all_ready(self, at: LiveNode, effect: AllReady) -> None:
         if at.parent is None or at.seat is None:
@@ -436,10 +413,10 @@ class Runtime:
         at.wake_all()
         if at.parent is None or at.seat is None:
             self.outcome = effect.outcome
-            self._condition_is_stale = True
+            self.condition.stale = True
             self.finished.set()
         else:
-            self._forget_reasons(at.node.path)
+            self.condition.forget_below(at.node.path)
             self.feed(at.parent, Exited(at.seat, at.seat.life, effect.outcome))
 
     def _stop_begun(self, at: LiveNode, effect: StopBegun) -> None:
@@ -451,29 +428,6 @@ class Runtime:
         if at.parent is not None and at.seat is not None:
             self.feed(at.parent, OnlyStuckLeft(at.seat))
 
-    # --- condition --------------------------------------------------------------------------------
-
-    def _forget_reasons(self, path: str) -> None:
-        below = path + "/"
-        for owner in [owner for owner in self._reasons if owner.startswith(below)]:
-            del self._reasons[owner]
-            self._condition_is_stale = True
-
-    def _tell_condition(self) -> None:
-        self._condition_is_stale = False
-        root = self.root.node
-        reasons = tuple(self._reasons[path] for path in sorted(self._reasons))
-        if root.offenders:
-            failed = tuple(Reason(child.path, "failed") for child in root.offenders)
-            condition = Condition("failed", failed + reasons)
-        else:
-            condition = Condition("degraded" if reasons else "healthy", reasons)
-        if condition != self.condition:
-            self.condition = condition
-            self.bus.publish(ConditionChanged(root.now, root.path, condition))
-            changed, self.condition_changed = self.condition_changed, anyio.Event()
-            changed.set()
-
     # --- stopping ---------------------------------------------------------------------------------
 
     def stop(self, reason: str) -> None:
@@ -484,37 +438,6 @@ class Runtime:
     def stop_at_once(self, within: float) -> None:
         """Cancel everything now; what has not ended within so many seconds is stuck."""
         self.feed(self.root, Hurry(now() + within, "asked to stop at once"))
-
-    # --- deadlines --------------------------------------------------------------------------------
-
-    def _next_deadline(self) -> float:
-        deadlines = self._deadlines
-        while deadlines and deadlines[0][0] != deadlines[0][2].deadline:
-            heappop(deadlines)
-        return deadlines[0][0] if deadlines else math.inf
-
-    def _sweep_deadlines(self) -> None:
-        """Take out those that no longer hold: behind one that does they would wait for its time."""
-        self._deadlines = [entry for entry in self._deadlines if entry[0] == entry[2].deadline]
-        heapify(self._deadlines)
-        self._crowded = max(FEW, 2 * len(self._deadlines))
-
-    def _set_alarm(self) -> None:
-        deadline = self._next_deadline()
-        if deadline != self._alarm_at:
-            self._alarm.deadline = self._alarm_at = deadline
-
-    def _due(self) -> list[LiveNode]:
-        due: list[LiveNode] = []
-        at = now()
-        while self._next_deadline() <= at:
-            live_node = heappop(self._deadlines)[2]
-            live_node.deadline = math.inf
-            due.append(live_node)
-        # The deepest first: where a deadline of the whole stop comes for all at once, it is the
-        # child that is stuck, and its supervisors are so only because of it.
-        due.sort(key=_depth, reverse=True)
-        return due
 
 
 _PERFORM: dict[type, Callable[[Runtime, LiveNode, Any], None]] = {

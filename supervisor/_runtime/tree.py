@@ -257,7 +257,7 @@ class Tree:
     @property
     def condition(self) -> Condition:
         """How the tree is, and why."""
-        return self._runtime.condition
+        return self._runtime.condition.now
 
     async def wait_condition(self, *statuses: Status) -> Condition:
         """Wait until the condition is one of these statuses, or else until it next changes.
@@ -266,15 +266,15 @@ class Tree:
             Closing: the tree has ended in another condition.
         """
         runtime = self._runtime
-        before = runtime.condition
+        before = runtime.condition.now
         while True:
-            condition = runtime.condition
+            condition = runtime.condition.now
             if condition.status in statuses or (not statuses and condition != before):
                 await checkpoint()
                 return condition
             if runtime.finished.is_set():
                 raise Closing(self.name)
-            await runtime.condition_changed.wait()
+            await runtime.condition.changed.wait()
 
     def events(self, *kinds: type[Event], path: str = "", capacity: int = 1000) -> Subscription:
         """Subscribe to the events of these types (all by default) at or below ``path``.

@@ -8,6 +8,7 @@ from tests.mutants.fault import Mutant
 
 bus = partial(Mutant, module="supervisor._runtime.bus")
 context = partial(Mutant, module="supervisor._runtime.context")
+deadlines = partial(Mutant, module="supervisor._runtime.deadlines")
 every = partial(Mutant, module="supervisor._runtime.every")
 handle = partial(Mutant, module="supervisor._runtime.handle")
 host = partial(Mutant, module="supervisor._runtime.host")
@@ -199,40 +200,40 @@ TREE = (
             "tests/runtime/test_events.py::test_what_a_sink_asks_for_is_done_when_the_step_under_way_is",
         ),
     ),
-    runtime(
+    deadlines(
         fault="the alarm is not rewritten when an earlier deadline arrives",
         law=5,
-        function="Runtime._set_alarm",
+        function="Deadlines.set_alarm",
         old="deadline != self._alarm_at",
         new="deadline > self._alarm_at",
         killed_by=(
             "tests/runtime/test_restart.py::test_no_restart_before_its_backoff_and_none_later",
         ),
     ),
-    runtime(
+    deadlines(
         fault="the alarm stays set when its deadline is gone",
         law=13,
-        function="Runtime._set_alarm",
+        function="Deadlines.set_alarm",
         old="deadline != self._alarm_at",
         new="deadline < self._alarm_at",
         killed_by=(
             "tests/runtime/test_idle.py::test_a_timer_goes_as_soon_as_what_it_was_for_is_called_off",
         ),
     ),
-    runtime(
+    deadlines(
         fault="a machine whose deadline has come is not asked for its next one",
         law=5,
-        function="Runtime._due",
+        function="Deadlines.due",
         old="live_node.deadline = math.inf",
         new="pass",
         killed_by=(
             "tests/runtime/test_stop.py::test_a_deadline_that_begins_another_one_at_the_same_moment",
         ),
     ),
-    runtime(
+    deadlines(
         fault="a supervisor is stuck before the child that makes it so",
         law=9,
-        function="Runtime._due",
+        function="Deadlines.due",
         old="reverse=True",
         new="reverse=False",
         killed_by=("tests/runtime/test_nested.py::test_the_total_deadline_reaches_the_depths",),
@@ -281,7 +282,7 @@ TREE = (
         fault="who waits for a condition of a tree that is over waits for ever",
         law=5,
         function="Runtime.keep",
-        old="self.condition_changed.set()",
+        old="self.condition.changed.set()",
         new="pass",
         killed_by=(
             "tests/runtime/test_condition.py::test_waiting_for_a_condition_that_does_not_come",
@@ -301,7 +302,7 @@ TREE = (
         fault="a supervisor that restarts leaves the reasons of its last life behind",
         law="The condition",
         function="Runtime._finish",
-        old="self._forget_reasons(at.node.path)",
+        old="self.condition.forget_below(at.node.path)",
         new="pass",
         killed_by=(
             "tests/runtime/test_condition.py::test_reasons_of_a_supervisor_that_restarts_are_forgotten",
