@@ -58,7 +58,7 @@ class Restarts:
         """Wait no longer, or give back what has come too late."""
         if effect.permit is not None:
             effect.permit.give_back()  # type: ignore[attr-defined]
-        for handle in self._waiting.pop((effect.child, effect.number), ()):
+        for handle in self._waiting.get((effect.child, effect.number), ()):
             handle.cancel()
 
     async def _wait(self, at: LiveNode, asked: AskPermit) -> None:
@@ -73,11 +73,12 @@ class Restarts:
             # It ends here, in the outermost frame of our own task: asyncio may cancel it past all
             # scopes, and a task that ends as cancelled so takes the whole group with it.
             tree.stop_if_loop_closes()
-            answer = PermitUnavailable(child, number, "the wait for it was cancelled")
             if tree.aborting or tree._group_is_cancelled:
                 return
-        if self._waiting.pop((child, number), None) is not None or isinstance(answer, Permitted):
-            tree.feed(at, answer)
+            answer = PermitUnavailable(child, number, "the wait for it was cancelled")
+        finally:
+            self._waiting.pop((child, number), None)
+        tree.feed(at, answer)  # in vain where the request was given up
 
 
 async def acquire_of_nearest(at: LiveNode, budget: str, path: str, priority: Priority) -> Grant:

@@ -30,7 +30,15 @@ SILENT = FAMILIES["two"].trees["ab one_for_one free ready:-"]
 
 @pytest.mark.parametrize(
     ("family", "depth"),
-    [("one", 7), ("two", 4), ("one and one", 4), ("corners", 3), ("two and one", 3), ("three", 3)],
+    [
+        ("one", 7),
+        ("two", 4),
+        ("one and one", 4),
+        ("permits", 4),
+        ("corners", 3),
+        ("two and one", 3),
+        ("three", 3),
+    ],
 )
 def test_the_laws_hold_in_every_state_within_a_few_inputs(family: str, depth: int) -> None:
     for name, small in FAMILIES[family].trees.items():
@@ -204,6 +212,7 @@ CROWDED = (
         FAMILIES["corners"].trees["fallback spare final rest_for_one"],
         FAMILIES["corners"].trees["deadlines one_for_all"],
         FAMILIES["corners"].trees["dynamic rest_for_one"],
+        FAMILIES["permits"].trees["rest_for_one fallback"],
     ],
 )
 def test_states_of_one_key_behave_alike(small: Tree) -> None:

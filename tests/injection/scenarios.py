@@ -12,11 +12,13 @@ from anyio.lowlevel import checkpoint
 
 from supervisor import (
     Backoff,
+    Broker,
     Child,
     Component,
     Decline,
     Event,
     Intensity,
+    Limit,
     Quarantine,
     Refused,
     Resource,
@@ -376,6 +378,23 @@ async def a_group_restarts(stage: Stage) -> None:
         await sleep(2)
         await stage.ask(tree, "group/a", Child.wait_ready)
         await stage.ask(tree, "group/b", Child.restart)
+        await stage.prove(tree)
+        await tree.stop()
+
+
+@scenario
+async def restarts_take_permits(stage: Stage) -> None:
+    """The second of two has to wait for its permit, the third is stopped while it does."""
+    async with stage.open(
+        Broker({"x": Limit(1, per=5)}),
+        *[
+            Component(stage.has(Crashing(1, after=after)), name=name, backoff=QUICK)
+            for name, after in (("a", 1), ("b", 1), ("c", 7))
+        ],
+        restarts="x",
+    ) as tree:
+        await sleep(8)
+        await stage.ask(tree, "c", Child.stop)
         await stage.prove(tree)
         await tree.stop()
 

@@ -115,7 +115,8 @@ class Stage:
         finally:
             self.under_way.remove(call)
             waiting = sum(map(len, (w for node in self._nodes() for w in node.watchers.values())))
-            others = len(self.under_way) + self.proving + self.leaving
+            restarts = sum(len(tree._runtime.restarts._waiting) for tree in self.trees)
+            others = len(self.under_way) + self.proving + self.leaving + restarts
             assert waiting <= others, "a call that is over still waits"
         return None
 

@@ -14,6 +14,7 @@ group = partial(Mutant, module="supervisor._core.group")
 move = partial(Mutant, module="supervisor._core.move")
 node = partial(Mutant, module="supervisor._core.node")
 order = partial(Mutant, module="supervisor._core.order")
+resume = partial(Mutant, module="supervisor._core.resume")
 step = partial(Mutant, module="supervisor._core.step")
 table = partial(Mutant, module="supervisor._core.table")
 timers = partial(Mutant, module="supervisor._core.timers")
@@ -747,6 +748,167 @@ NEEDS = (
     ),
 )
 
+PERMITS = (
+    resume(
+        fault="a restart takes no permit",
+        law=5,
+        function="delay_is_over",
+        old="if _takes_permit(node, child):",
+        new="if False:",
+        killed_by=(
+            "tests/core/test_restart_permits.py::test_a_restart_waits_for_its_permit_once_its_backoff_is_over",
+        ),
+    ),
+    verdict(
+        fault="a restart at once takes no permit",
+        law=5,
+        function="_back_off",
+        old='delay_is_over(node, child, "backoff")',
+        new="pass",
+        killed_by=(
+            "tests/core/test_restart_permits.py::test_a_restart_at_once_waits_for_its_permit_too",
+        ),
+    ),
+    resume(
+        fault="the permit of an older request is taken for the present one's",
+        law="Restarts by permit",
+        function="permitted",
+        old="child.request is None or child.request.number != number",
+        new="child.request is None",
+        killed_by=(
+            "tests/core/test_restart_permits.py::test_a_late_permit_of_an_older_request_moves_nothing_and_goes_back",
+        ),
+    ),
+    resume(
+        fault="a late permit is kept",
+        law=11,
+        function="permitted",
+        old="node.effects.append(GiveUpPermit(child, number, permit))",
+        new="pass",
+        killed_by=(
+            "tests/core/test_restart_permits.py::test_a_late_permit_of_an_older_request_moves_nothing_and_goes_back",
+        ),
+    ),
+    resume(
+        fault="a permit that comes is given up again",
+        law="Restarts by permit",
+        function="permitted",
+        old="child.request = None",
+        new="pass",
+        killed_by=(
+            "tests/core/test_restart_permits.py::test_a_restart_waits_for_its_permit_once_its_backoff_is_over",
+        ),
+    ),
+    resume(
+        fault="a restart without a permit is not told",
+        law="Restarts by permit",
+        function="unavailable",
+        old="node.effects.append(PermitMissed(node.now, child.path, node.restarts, why))",
+        new="pass",
+        killed_by=(
+            "tests/core/test_restart_permits.py::test_where_there_is_none_to_be_had_the_restart_goes_ahead_and_it_is_told",
+        ),
+    ),
+    resume(
+        fault="a broker takes a permit of its own for its restart",
+        law="Restarts by permit",
+        function="_takes_permit",
+        old=" or child.unmetered",
+        new="",
+        killed_by=(
+            "tests/core/test_restart_permits.py::test_a_broker_takes_none_itself_nor_does_what_it_needs[one_for_one]",
+        ),
+    ),
+    table(
+        fault="what a broker needs far below waits for its permit",
+        law="Restarts by permit",
+        function="make_unmetered",
+        old="for target, _ in at.needs]",
+        new="for target, _ in at.needs if at is child]",
+        killed_by=(
+            "tests/core/test_restart_permits.py::test_a_broker_takes_none_itself_nor_does_what_it_needs[one_for_one]",
+        ),
+    ),
+    resume(
+        fault="a group waits for the permit of a broker that is down with it",
+        law="Restarts by permit",
+        function="_takes_permit",
+        old="node.in_order and broker_among(node, _group_from(node, child))",
+        new="False",
+        killed_by=(
+            "tests/core/test_restart_permits.py::test_a_group_with_a_broker_in_it_takes_none",
+        ),
+    ),
+    group(
+        fault="a group that a broker joins waits on for its permit",
+        law="Restarts by permit",
+        function="begin",
+        old='node.tell_drop(child, "permit", "its group restarts, and a broker with it")',
+        new="pass",
+        killed_by=(
+            "tests/core/test_restart_permits.py::test_a_broker_that_goes_down_with_a_group_takes_the_requests_of_its_members_with_it",
+        ),
+    ),
+    node(
+        fault="a request is not given up when its hold is taken off",
+        law=11,
+        function="Node.drop",
+        old="self._give_up(child)",
+        new="pass",
+        killed_by=("tests/core/test_restart_permits.py::test_an_operator_cuts_the_wait_short",),
+    ),
+    node(
+        fault="a child that is stopped goes on waiting for its permit",
+        law="Restarts by permit",
+        function="Node.hold",
+        old="child.request is not None and",
+        new="False and",
+        killed_by=(
+            "tests/core/test_restart_permits.py::test_a_stop_gives_the_request_up_and_a_later_start_takes_none",
+        ),
+    ),
+    close(
+        fault="a tree that stops goes on waiting for permits",
+        law="Restarts by permit",
+        function="start_no_more",
+        old='node.drop(child, "permit")',
+        new="pass",
+        killed_by=(
+            "tests/core/test_restart_permits.py::test_the_end_of_the_supervisor_gives_every_request_up",
+        ),
+    ),
+    move(
+        fault="the fallback ends while the probe waits for its permit",
+        law="Restarts by permit",
+        function="_wants_fallback",
+        old='child.sits_out("quarantine")',
+        new='child.holds is not None and "quarantine" in child.holds',
+        killed_by=(
+            "tests/core/test_restart_permits.py::test_a_probe_takes_a_permit_and_what_stands_in_runs_until_then",
+        ),
+    ),
+    move(
+        fault="a wait for a permit counts as the final loss",
+        law="Restarts by permit",
+        function="_gone",
+        old='not child.sits_out("backoff")',
+        new='"backoff" not in child.holds',
+        killed_by=(
+            "tests/core/test_restart_permits.py::test_what_sees_only_the_final_loss_stays_while_a_permit_is_waited_for",
+        ),
+    ),
+    order(
+        fault="an elder waits for the permit of a younger one's probe",
+        law="Restarts by permit",
+        function="_backs_off",
+        old='cause.sits_out("backoff")',
+        new='cause.sits_out("backoff") or cause.request is not None',
+        killed_by=(
+            "tests/core/test_restart_permits.py::test_an_elder_is_not_kept_down_until_a_probe_has_its_permit",
+        ),
+    ),
+)
+
 GROUPS = (
     group(
         fault="the rest of a group is all of it",
@@ -1067,4 +1229,16 @@ COMMANDS = (
     ),
 )
 
-CORE = (*LIVES, *DELAYS, *BUDGETS, *QUARANTINE, *PLACES, *NEEDS, *GROUPS, *STOPS, *ENDS, *COMMANDS)
+CORE = (
+    *LIVES,
+    *DELAYS,
+    *BUDGETS,
+    *QUARANTINE,
+    *PLACES,
+    *NEEDS,
+    *PERMITS,
+    *GROUPS,
+    *STOPS,
+    *ENDS,
+    *COMMANDS,
+)

@@ -13,6 +13,7 @@ every = partial(Mutant, module="supervisor._runtime.every")
 handle = partial(Mutant, module="supervisor._runtime.handle")
 host = partial(Mutant, module="supervisor._runtime.host")
 life = partial(Mutant, module="supervisor._runtime.life")
+restarts = partial(Mutant, module="supervisor._runtime.restarts")
 runtime = partial(Mutant, module="supervisor._runtime.runtime")
 tree = partial(Mutant, module="supervisor._runtime.tree")
 
@@ -386,6 +387,89 @@ TREE = (
     ),
 )
 
+PERMITS = (
+    runtime(
+        fault="a nested supervisor knows nothing of the budget above",
+        law="Restarts by permit",
+        function="Runtime._run_supervisor",
+        old="now=now(), restarts=restarts)",
+        new="now=now())",
+        killed_by=(
+            "tests/runtime/test_restart_permits.py::test_each_takes_the_budget_of_the_nearest_supervisor_that_names_one",
+        ),
+    ),
+    runtime(
+        fault="what lives below what a broker needs waits for its permit",
+        law="Restarts by permit",
+        function="Runtime._run_supervisor",
+        old="None if child.unmetered else at.node.restarts",
+        new="at.node.restarts",
+        killed_by=(
+            "tests/runtime/test_restart_permits.py::test_what_lives_below_what_a_broker_needs_takes_none",
+        ),
+    ),
+    restarts(
+        fault="a request that is given up goes on",
+        law="Restarts by permit",
+        function="Restarts.give_up",
+        old="handle.cancel()",
+        new="pass",
+        killed_by=(
+            "tests/runtime/test_restart_permits.py::test_what_is_stopped_while_it_waits_gives_its_request_up",
+        ),
+    ),
+    restarts(
+        fault="a permit that is not wanted any more is kept",
+        law=11,
+        function="Restarts.give_up",
+        old="effect.permit is not None",
+        new="False",
+        killed_by=(
+            "tests/runtime/test_restart_permits.py::test_a_permit_that_is_fed_after_the_request_was_given_up_goes_back",
+        ),
+    ),
+    restarts(
+        fault="a wait that is cancelled natively takes the tree down",
+        law=8,
+        function="Restarts._wait",
+        old="except tree.cancelled:",
+        new="except ZeroDivisionError:",
+        killed_by=(
+            "tests/runtime/test_restart_permits.py::test_a_wait_that_is_cancelled_natively_takes_nobody_down",
+        ),
+    ),
+    restarts(
+        fault="a broker that is down for long is waited for",
+        law="Restarts by permit",
+        function="_Lookout.set",
+        old="broker.lost or ",
+        new="",
+        killed_by=(
+            "tests/runtime/test_restart_permits.py::test_a_broker_that_is_set_aside_holds_nobody_up",
+        ),
+    ),
+    restarts(
+        fault="a broker that has not been started is waited for",
+        law="Restarts by permit",
+        function="_Lookout.set",
+        old=" or not broker.life",
+        new="",
+        killed_by=(
+            "tests/runtime/test_restart_permits.py::test_a_broker_that_has_yet_to_start_holds_nobody_up",
+        ),
+    ),
+    restarts(
+        fault="all restarts take permits of one priority",
+        law="Restarts by permit",
+        function="acquire_of_nearest",
+        old="return await broker.acquire(budget, priority=priority)",
+        new="return await broker.acquire(budget)",
+        killed_by=(
+            "tests/runtime/test_restart_permits.py::test_the_most_important_comes_back_first",
+        ),
+    ),
+)
+
 GRIPS = (
     handle(
         fault="a start that is cancelled leaves its child behind",
@@ -476,4 +560,4 @@ EVENTS = (
     ),
 )
 
-RUNTIME = (*LIVES, *TREE, *GRIPS, *EVENTS)
+RUNTIME = (*LIVES, *TREE, *PERMITS, *GRIPS, *EVENTS)
