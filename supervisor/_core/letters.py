@@ -39,7 +39,11 @@ KEPT: Final = 100
 """Dead letters that are kept to be looked at; then the oldest go."""
 
 SAMPLE: Final = 15
-"""The wait of every 16th letter is measured, and that of each which finds the mailbox empty."""
+"""The wait of a letter is measured if it finds a multiple of 16 in its lane, none of them first."""
+
+FAIRNESS: Final = 63
+"""Whoever finds a multiple of 64 letters in a lane, and every 64th whose letter is dropped, is to
+let others run."""
 
 SHUT: Final = -(1 << 60)
 """A limit below all lengths."""
@@ -55,7 +59,7 @@ class Letter(Struct, Generic[M], eq=False):
     message: M
     deadline: float = inf
     _urgent: bool = False
-    _put_at: float = inf
+    _put_at: float | None = None  # if its wait is to be measured
     _asks: bool = False  # it is a call
     _signal: Any = None  # what its sender waits for: the answer, or for a cast that there is room
     _state: int = PLAIN
@@ -99,6 +103,9 @@ class Letter(Struct, Generic[M], eq=False):
         self._signal.set()
 
 
+NOTHING: Final[deque[Letter[Any]]] = deque(maxlen=0)
+
+
 class Lane:
     """A bounded queue, and those who wait for room in it, first come first served.
 
@@ -127,9 +134,9 @@ class Lane:
             self.limit -= 1
         return None
 
-    def admit(self) -> int:
-        """Let in whom there is room for; how many."""
-        queue, outside, count = self.queue, self.outside, 0
+    def admit(self) -> None:
+        """Let in whom there is room for."""
+        queue, outside = self.queue, self.outside
         while outside and len(queue) < self.limit:
             letter = outside.popleft()
             if letter._state == GONE:
@@ -137,10 +144,8 @@ class Lane:
                 continue
             letter._state = QUEUED
             queue.append(letter)
-            count += 1
             if not letter._asks:
                 letter._signal.set()
-        return count
 
     def forget(self, letter: Letter[Any]) -> None:
         """The sender of one that is here has gone."""
@@ -148,32 +153,39 @@ class Lane:
             letter._state = GONE
             self.outside_gone += 1
             if self.outside_gone > FEW and 2 * self.outside_gone > len(self.outside):
-                self.outside = deque(each for each in self.outside if each._state != GONE)
+                _sweep(self.outside)
                 self.outside_gone = 0
             return
         letter._state = GONE
         self.gone += 1
         self.limit += 1  # its place is free, although it is still there
         if self.gone > FEW and 2 * self.gone > len(self.queue):
-            self.queue = deque(each for each in self.queue if each._state != GONE)
+            _sweep(self.queue)
             self.limit -= self.gone
             self.gone = 0
 
     def calls(self) -> Iterator[Letter[Any]]:
         """Take out the calls that wait to be read; the casts stay, in order."""
-        casts: deque[Letter[Any]] = deque()
+        casts: list[Letter[Any]] = []
         while (letter := self.pop()) is not None:
             if letter._asks:
                 yield letter
             else:
                 casts.append(letter)
-        self.queue = casts
+        self.queue.extend(casts)
 
     def turn_away(self) -> Iterator[Letter[Any]]:
         """Take out those for which there is no room."""
-        outside, self.outside = self.outside, deque()
+        outside = [letter for letter in self.outside if letter._state != GONE]
+        self.outside.clear()
         self.outside_gone = 0
-        return (letter for letter in outside if letter._state != GONE)
+        return iter(outside)
+
+
+def _sweep(queue: deque[Letter[Any]]) -> None:
+    stay = [letter for letter in queue if letter._state != GONE]
+    queue.clear()
+    queue.extend(stay)
 
 
 class Letters:
@@ -190,13 +202,13 @@ class Letters:
         "expired",
         "failed",
         "failure",
+        "fast",
         "left",
         "longest_wait",
         "name",
         "normal",
         "open",
         "overflow",
-        "received",
         "redelivered",
         "rejected",
         "resting",
@@ -227,9 +239,9 @@ class Letters:
         self.closed = ""  # why nothing is taken in any more
         self.resting = ""  # why nobody reads until somebody has the reader started
         self.drain: int | None = None  # so many are for a reader that was asked to end
+        self.fast = self.normal.queue  # what take() need not think about; else empty
         self.dead_letters: deque[DeadLetter] = deque(maxlen=KEPT)
 
-        self.received = 0
         self.rejected = 0  # never received, for want of room or because it is closed
         self.withdrawn = 0  # taken back by their senders
         self.taken = 0  # those delivered once more are in here twice
@@ -248,6 +260,12 @@ class Letters:
         return len(self.normal) + len(self.urgent)
 
     @property
+    def received(self) -> int:
+        """How many letters were taken in. It is made of the rest, so that a cast counts nothing."""
+        taken = self.taken - self.redelivered
+        return taken + self.waiting + self.expired + self.dropped + self.left
+
+    @property
     def outside(self) -> int:
         """How many senders wait for room."""
         lanes = (self.normal, self.urgent)
@@ -260,26 +278,28 @@ class Letters:
 
     # --- senders ----------------------------------------------------------------------------------
 
-    def put(self, letter: Letter[Any]) -> bool:
+    def put(self, letter: Letter[Any]) -> int:
         """Receive a letter, or deal with it by the rule for a mailbox that is full.
 
         Returns:
-            False if there is no room for it, and the rule is to wait.
+            0 if there is no room for it, and the rule is to wait; 2 if others are to run now; or 1.
 
         Raises:
             MailboxFull, MailboxClosed: it was not received.
         """
-        lane = self.urgent if letter._urgent else self.normal
+        lane = self.normal
+        if letter._urgent:
+            lane, self.fast = self.urgent, NOTHING
         queue = lane.queue
-        if len(queue) >= lane.limit:
+        place = len(queue)
+        if place >= lane.limit:
             return self._put_anyway(lane, letter)
-        self.received = received = self.received + 1
-        if not queue or not received & SAMPLE:
+        if not place & SAMPLE:
             letter._put_at = self.clock()
         queue.append(letter)
         if self.wake is not None:
-            self._wake()
-        return True
+            self.awake()
+        return 2 if place and not place & FAIRNESS else 1
 
     def ask(self, letter: Letter[Any]) -> None:
         """Receive a call, which waits for room where that is the rule.
@@ -294,7 +314,7 @@ class Letters:
         if not self.put(letter):
             self.wait(letter)
 
-    def _put_anyway(self, lane: Lane, letter: Letter[Any]) -> bool:
+    def _put_anyway(self, lane: Lane, letter: Letter[Any]) -> int:
         if self.closed:
             self.rejected += 1
             raise MailboxClosed(self.name, self.closed)
@@ -306,11 +326,10 @@ class Letters:
         elif self.overflow == "drop newest" and not letter._asks:
             self._drop(letter)
         elif self.overflow == "wait" and not self.resting:
-            return False
+            return 0
         else:
             self.reject()
-        self.received += 1
-        return True
+        return 1 if self.dropped & FAIRNESS else 2
 
     def _drop(self, letter: Letter[Any]) -> None:
         self.dropped += 1
@@ -332,10 +351,11 @@ class Letters:
         there is, that of a call when it is answered; or either when it has an error."""
         letter._state = OUTSIDE
         (self.urgent if letter._urgent else self.normal).outside.append(letter)
+        self._aim()
 
     def withdraw(self, letter: Letter[Any]) -> None:
         """Its sender does not wait any more; if it has not been read, it is not to be."""
-        if letter._state > OUTSIDE:
+        if letter._state != OUTSIDE and letter._state != QUEUED:
             if letter._asks and letter._state == TAKEN:
                 letter._state = GONE
             return
@@ -343,10 +363,10 @@ class Letters:
             self.expired += 1
         else:
             self.withdrawn += 1
-            self.received -= letter._state == QUEUED
         lane = self.urgent if letter._urgent else self.normal
         lane.forget(letter)
-        self.received += lane.admit()
+        lane.admit()
+        self._aim()
 
     # --- the reader -------------------------------------------------------------------------------
 
@@ -355,20 +375,17 @@ class Letters:
         letter = self.open
         if letter is not None and letter._asks:
             self.settle()
-        lane = self.normal
-        if not lane.queue or self.urgent.queue or self.drain is not None:
-            self.open = None
-            return self._take()
-        letter = lane.queue.popleft()
-        if letter._state or lane.outside:
-            lane.queue.appendleft(letter)
-            self.open = None
-            return self._take()
-        self.open = letter
-        self.taken += 1
-        if letter._put_at < inf:
-            self.longest_wait = max(self.longest_wait, self.clock() - letter._put_at)
-        return letter
+        queue = self.fast
+        if queue:
+            self.open = letter = queue.popleft()
+            if not letter._state:
+                self.taken += 1
+                if letter._put_at is not None:
+                    self._measure(letter._put_at)
+                return letter
+            queue.appendleft(letter)
+        self.open = None
+        return self._take()
 
     def _take(self) -> Letter[Any] | None:
         if self.drain is not None:
@@ -377,20 +394,31 @@ class Letters:
             self.drain -= 1
         for lane in (self.urgent, self.normal):
             while (letter := lane.pop()) is not None:
-                if lane.outside:
-                    self.received += lane.admit()
-                now = self.clock()
-                if letter.deadline > now:
-                    if letter._state:
-                        letter._state = TAKEN
-                    self.open = letter
-                    self.taken += 1
-                    self.longest_wait = max(self.longest_wait, now - letter._put_at)
-                    return letter
-                self.expired += 1
-                # Whoever has moved his deadline since then would wait for ever.
-                letter._refuse(TimeoutError(f"mailbox {self.name!r} was not read in time"))
+                lane.admit()
+                if letter.deadline <= self.clock():
+                    self.expired += 1
+                    # Whoever has moved his deadline since then would wait for ever.
+                    letter._refuse(TimeoutError(f"mailbox {self.name!r} was not read in time"))
+                    continue
+                if letter._state:
+                    letter._state = TAKEN
+                self.open = letter
+                self.taken += 1
+                if letter._put_at is not None:
+                    self._measure(letter._put_at)
+                self._aim()
+                return letter
+        self._aim()
         return None
+
+    def _measure(self, put_at: float) -> None:
+        self.longest_wait = max(self.longest_wait, self.clock() - put_at)
+
+    def _aim(self) -> None:
+        """Let take() have the first of the normal lane, if there is nothing to think about."""
+        normal = self.normal
+        plain = not self.urgent.queue and not normal.outside and self.drain is None
+        self.fast = normal.queue if plain else NOTHING
 
     def settle(self) -> None:
         """The reader is done with the letter that is open."""
@@ -402,12 +430,14 @@ class Letters:
         """A life begins to read."""
         self.resting = ""
         self.drain = None
+        self._aim()
 
     def ask_to_end(self) -> None:
         """The life that reads is to end: it gets what is here now, and later letters wait for the
         next life."""
         self.drain = self.waiting
-        self._wake()
+        self.fast = NOTHING
+        self.awake()
 
     def fail(self, path: str, life: int, at: float, cause: str) -> tuple[Letter[Any], Fate] | None:
         """The life that reads has ended, and not by itself: what becomes of its open letter."""
@@ -423,6 +453,7 @@ class Letters:
             self.redelivered += 1
             letter._again, letter._state, letter._put_at = True, PLAIN, at
             (self.urgent if letter._urgent else self.normal).queue.appendleft(letter)
+            self._aim()
             return letter, "once more"
         self.failed += 1
         if self.failure == "drop":
@@ -446,6 +477,7 @@ class Letters:
                     if letter._asks
                     else MailboxFull(self.name, self.capacity, why)
                 )
+        self._aim()
 
     def _fail_calls(self, lane: Lane, why: str) -> None:
         for letter in lane.calls():
@@ -460,7 +492,8 @@ class Letters:
             for letter in lane.turn_away():
                 self.rejected += 1
                 letter._refuse(MailboxClosed(self.name, self.closed))
-        self._wake()
+        self._aim()
+        self.awake()
 
     def end(self, why: str) -> int:
         """Nobody reads any more: how many casts were left."""
@@ -473,7 +506,8 @@ class Letters:
         self.left += left
         return left
 
-    def _wake(self) -> None:
+    def awake(self) -> None:
+        """Wake the reader, if it waits."""
         if self.wake is not None:
             self.wake.set()
             self.wake = None
