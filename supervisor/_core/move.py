@@ -20,6 +20,9 @@ from supervisor._words import Hold, HoldOwner
 WAITS: Final[frozenset[HoldOwner]] = DELAYS | {"group"}
 """Holds that end without anybody's help, so that a place in the order is worth waiting for."""
 
+RESTARTING: Final[frozenset[HoldOwner]] = frozenset({"backoff", "permit", "group"})
+"""Holds of a child that is only restarted, by itself or with its group."""
+
 VIABLE: Final[frozenset[HoldOwner]] = frozenset({"backoff", "permit", "standby"})
 """Holds of a fallback that will still serve."""
 
@@ -62,10 +65,10 @@ def refresh(node: Node, child: ChildState) -> None:
 
 
 def _gone(child: ChildState) -> bool:
-    """Forgotten, or held by more than a backoff: what sees only the final loss goes down."""
-    if child.removed:
+    """Forgotten, or held by more than a restart: what sees only the final loss goes down."""
+    if child.removed or child.sits_out("quarantine"):
         return True
-    return child.holds is not None and (len(child.holds) > 1 or not child.sits_out("backoff"))
+    return child.holds is not None and not RESTARTING.issuperset(child.holds)
 
 
 def _stood_in_for(child: ChildState) -> bool:

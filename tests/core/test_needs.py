@@ -230,6 +230,23 @@ def test_the_primary_waits_for_the_end_of_its_fallback() -> None:
     assert drive["a"].state == "ready"
 
 
+def test_who_came_while_a_fallback_served_stays_up_when_the_primary_returns_with_its_group() -> (
+    None
+):
+    """He is not of that group, and what is restarted with its group is not lost for good."""
+    a = child("a", quarantine=ASIDE, fallback=child("spare"))
+    drive = Drive(a, strategy="rest_for_one", obedient=False)
+    drive.crash("a")
+    drive.add(child("n", needs={"a": "final"}), dynamic=True)
+    assert (drive["a/fallback"].state, drive["n"].state) == ("ready", "ready")
+
+    drive.advance(60)
+
+    assert (drive["a/fallback"].state, drive["n"].state) == ("stopping", "ready")
+    drive.end("a/fallback")
+    assert (drive["a"].state, drive["n"].state, drive["n"].life) == ("ready", "ready", 1)
+
+
 def test_a_fallback_of_a_fallback_serves_too() -> None:
     last = child("last")
     spare = child("spare", quarantine=ASIDE, fallback=last)

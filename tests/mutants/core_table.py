@@ -666,10 +666,20 @@ NEEDS = (
         fault="who sees only the final loss sees every crash",
         law="needs and after",
         function="_gone",
-        old='child.holds is not None and (len(child.holds) > 1 or "backoff" not in child.holds)',
+        old="child.holds is not None and not RESTARTING.issuperset(child.holds)",
         new="child.holds is not None",
         killed_by=(
             "tests/core/test_needs.py::test_final_needs_do_not_see_a_crash_and_each_needs_see_every_one",
+        ),
+    ),
+    move(
+        fault="a group restart is a final loss for who is not of the group",
+        law="needs and after",
+        function="_gone",
+        old="not RESTARTING.issuperset(child.holds)",
+        new='not {"backoff", "permit"}.issuperset(child.holds)',
+        killed_by=(
+            "tests/core/test_needs.py::test_who_came_while_a_fallback_served_stays_up_when_the_primary_returns_with_its_group",
         ),
     ),
     move(

@@ -334,7 +334,9 @@ async def test_a_failed_boot_is_told_with_its_chain_of_causes() -> None:
 @pytest.mark.parametrize("given", [None, 3, Hanging(), [Component(Hanging())], Component])
 async def test_adding_what_is_no_declaration_is_refused_in_words(given: Any) -> None:
     async with open_supervisor() as tree:
-        with pytest.raises(TreeInvalid, match="write a Component, a Resource, a Broker or a Supervisor"):
+        with pytest.raises(
+            TreeInvalid, match="write a Component, a Resource, a Broker or a Supervisor"
+        ):
             await tree.add(given)
         assert counts(tree) == {}
 
