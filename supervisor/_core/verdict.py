@@ -329,7 +329,7 @@ def _back_off(node: Node, child: ChildState, seconds: float, rule: Rule) -> Verd
     until = node.now + seconds
     if seconds > 0:
         node.hold(child, Hold("backoff", f"restart {child.attempt} in a row", until))
-    else:
+    elif node.restarts is not None:
         delay_is_over(node, child, "backoff")
     crashes, policy = child.crashes, child.spec.quarantine
     return Verdict(
