@@ -27,10 +27,11 @@ Failure: TypeAlias = Literal["drop", "dead letter", "once more"]
 
 PLAIN: Final = 0  # a cast that nobody waits for: it stays so, to save the work
 OUTSIDE: Final = 1  # there is no room for it yet
-QUEUED: Final = 2
-TAKEN: Final = 3
-ANSWERED: Final = 4  # its sender has been told what came of it
-GONE: Final = 5  # its sender does not wait any more
+ADMITTED: Final = 2  # a cast for which there is room now, and whose sender has yet to hear of it
+QUEUED: Final = 3  # a call
+TAKEN: Final = 4
+ANSWERED: Final = 5  # its sender has been told what came of it
+GONE: Final = 6  # its sender does not wait any more
 
 FEW: Final = 64
 """Letters whose senders have gone that are not worth sweeping."""
@@ -124,12 +125,12 @@ class Lane:
     def __len__(self) -> int:
         return len(self.queue) - self.gone
 
-    def pop(self) -> Letter[Any] | None:
-        """Take out the first that has not gone."""
+    def first(self) -> Letter[Any] | None:
+        """The first that has not gone."""
         while self.queue:
-            letter = self.queue.popleft()
-            if letter._state != GONE:
-                return letter
+            if self.queue[0]._state != GONE:
+                return self.queue[0]
+            self.queue.popleft()
             self.gone -= 1
             self.limit -= 1
         return None
@@ -142,9 +143,11 @@ class Lane:
             if letter._state == GONE:
                 self.outside_gone -= 1
                 continue
-            letter._state = QUEUED
             queue.append(letter)
-            if not letter._asks:
+            if letter._asks:
+                letter._state = QUEUED
+            else:
+                letter._state = ADMITTED
                 letter._signal.set()
 
     def forget(self, letter: Letter[Any]) -> None:
@@ -167,7 +170,8 @@ class Lane:
     def calls(self) -> Iterator[Letter[Any]]:
         """Take out the calls that wait to be read; the casts stay, in order."""
         casts: list[Letter[Any]] = []
-        while (letter := self.pop()) is not None:
+        while (letter := self.first()) is not None:
+            self.queue.popleft()
             if letter._asks:
                 yield letter
             else:
@@ -319,8 +323,9 @@ class Letters:
             self.rejected += 1
             raise MailboxClosed(self.name, self.closed)
         if self.overflow == "drop oldest":
-            oldest = lane.pop()
+            oldest = lane.first()
             assert oldest is not None
+            lane.queue.popleft()
             self._drop(oldest)
             lane.queue.append(letter)
         elif self.overflow == "drop newest" and not letter._asks:
@@ -348,14 +353,23 @@ class Letters:
 
     def wait(self, letter: Letter[Any]) -> None:
         """Put a letter behind those for which there is no room yet. The signal of a cast is set when
-        there is, that of a call when it is answered; or either when it has an error."""
+        there is, and then it is to :meth:`confirm`; that of a call when it is answered. Or either is
+        set when it has an error."""
         letter._state = OUTSIDE
         (self.urgent if letter._urgent else self.normal).outside.append(letter)
         self._aim()
 
+    def confirm(self, letter: Letter[Any]) -> None:
+        """The sender of a cast has heard that there is room. Until then it is not read: the sender
+        may have been cancelled, and is to be right in that what was cancelled was not sent."""
+        if letter._error is not None:
+            raise letter._error
+        letter._state = PLAIN
+        self.awake()
+
     def withdraw(self, letter: Letter[Any]) -> None:
         """Its sender does not wait any more; if it has not been read, it is not to be."""
-        if letter._state != OUTSIDE and letter._state != QUEUED:
+        if letter._state not in (OUTSIDE, ADMITTED, QUEUED):
             if letter._asks and letter._state == TAKEN:
                 letter._state = GONE
             return
@@ -367,6 +381,7 @@ class Letters:
         lane.forget(letter)
         lane.admit()
         self._aim()
+        self.awake()
 
     # --- the reader -------------------------------------------------------------------------------
 
@@ -388,12 +403,11 @@ class Letters:
         return self._take()
 
     def _take(self) -> Letter[Any] | None:
-        if self.drain is not None:
-            if not self.drain:
-                return None
-            self.drain -= 1
         for lane in (self.urgent, self.normal):
-            while (letter := lane.pop()) is not None:
+            while self.drain != 0 and (letter := lane.first()) is not None:
+                if letter._state == ADMITTED:
+                    break
+                lane.queue.popleft()
                 lane.admit()
                 if letter.deadline <= self.clock():
                     self.expired += 1
@@ -404,12 +418,21 @@ class Letters:
                     letter._state = TAKEN
                 self.open = letter
                 self.taken += 1
+                if self.drain is not None:
+                    self.drain -= 1
                 if letter._put_at is not None:
                     self._measure(letter._put_at)
                 self._aim()
                 return letter
         self._aim()
         return None
+
+    @property
+    def over(self) -> bool:
+        """Whether the reader has got all that it is to get."""
+        if self.drain is None and not self.closed:
+            return False
+        return self.drain == 0 or not self.waiting
 
     def _measure(self, put_at: float) -> None:
         self.longest_wait = max(self.longest_wait, self.clock() - put_at)
@@ -501,7 +524,12 @@ class Letters:
         left = 0
         for lane in (self.normal, self.urgent):
             self._fail_calls(lane, why)
-            left += len(lane.queue)
+            for letter in lane.queue:
+                if letter._state == ADMITTED:
+                    self.rejected += 1
+                    letter._refuse(MailboxClosed(self.name, self.closed))
+                else:
+                    left += 1
             lane.queue.clear()
         self.left += left
         return left

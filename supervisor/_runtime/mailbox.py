@@ -376,8 +376,7 @@ class Box(Letters):
         except BaseException:
             self.withdraw(letter)
             raise
-        if letter._error is not None:
-            raise letter._error
+        self.confirm(letter)
 
     def deadline(self, timeout: float | None) -> float:
         """When a call of so many seconds ends."""
@@ -585,7 +584,7 @@ class _Reader(AsyncIterator[Letter[Any]]):
         while True:
             if box.untold:
                 box.tell_drops()
-            if box.drain is not None or box.closed:
+            if box.over:
                 return None
             if box.wake is not None:
                 raise MailboxTaken(box.name, f"another task of {box.path}")

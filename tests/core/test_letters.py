@@ -11,7 +11,18 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from supervisor import CallFailed, MailboxClosed, MailboxFull, NotHandled
-from supervisor._core.letters import FEW, QUEUED, Failure, Letter, Letters, Overflow
+from supervisor._core.letters import (
+    ADMITTED,
+    ANSWERED,
+    FEW,
+    GONE,
+    QUEUED,
+    TAKEN,
+    Failure,
+    Letter,
+    Letters,
+    Overflow,
+)
 
 NEVER = float("inf")
 
@@ -59,6 +70,7 @@ class Machine(RuleBasedStateMachine):
         self.outside: dict[bool, list[Letter[Any]]] = {False: [], True: []}
         self.open: Letter[Any] | None = None
         self.again: set[int] = set()
+        self.unheard: list[Letter[Any]] = []  # there is room for these, and nobody has said so
         self.over: dict[int, str] = {}  # what came of each message that is neither in nor open
         self.count = 0
 
@@ -69,6 +81,8 @@ class Machine(RuleBasedStateMachine):
             outside = self.outside[urgent]
             while outside and len(queue) < self.letters.capacity and not self.letters.closed:
                 queue.append(outside.pop(0))
+                if not queue[-1]._asks:
+                    self.unheard.append(queue[-1])
 
     def _over(self, letter: Letter[Any], what: str) -> None:
         assert letter.message not in self.over
@@ -81,7 +95,7 @@ class Machine(RuleBasedStateMachine):
 
     def _next(self) -> Letter[Any] | None:
         for urgent in (True, False):
-            while self.queues[urgent]:
+            while self.queues[urgent] and self.queues[urgent][0] not in self.unheard:
                 letter = self.queues[urgent].pop(0)
                 self._admit()
                 if letter.deadline > self.clock.now:
@@ -136,35 +150,45 @@ class Machine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def withdraw(self, data: st.DataObject) -> None:
-        inside = [each for queue in self.queues.values() for each in queue if each._state == QUEUED]
+        inside = [each for queue in self.queues.values() for each in queue if each._asks]
         outside = [letter for queue in self.outside.values() for letter in queue]
-        taken = [self.open] if self.open is not None and self.open._asks else []
-        everybody = [*inside, *outside, *taken]
+        taken = [each for each in (self.open,) if each is not None and each._state == TAKEN]
+        everybody = [*inside, *outside, *taken, *self.unheard]
         if not everybody:
             return
         letter = data.draw(st.sampled_from(everybody))
         self.letters.withdraw(letter)
         if letter is self.open:
-            assert not letter.reply(1)
+            assert not letter._asks or not letter.reply(1)
             return
         expired = letter._asks and letter in inside
         self._over(letter, "expired" if expired else "withdrawn")
+        if letter in self.unheard:
+            self.unheard.remove(letter)
         for queue in (*self.queues.values(), *self.outside.values()):
             if letter in queue:
                 queue.remove(letter)
         self._admit()
 
+    @precondition(lambda self: self.unheard)
+    @rule(data=st.data())
+    def hear(self, data: st.DataObject) -> None:
+        letter = data.draw(st.sampled_from(self.unheard))
+        self.unheard.remove(letter)
+        self.letters.confirm(letter)
+
     # --- the reader -------------------------------------------------------------------------------
 
     @rule()
     def take(self) -> None:
-        asked = self.open
-        answered = asked is not None and asked._error is None and asked._signal is not None
+        before = self.open
+        to_answer = before is not None and before._asks and before._state == TAKEN
         self._settle()
         letter = self.letters.take()
-        if asked is not None and asked._asks and answered and asked._value is None:
-            assert asked._state == 5 or isinstance(asked._error, NotHandled)
-        if self.letters.drain is not None and letter is None:
+        if to_answer:
+            assert before is not None
+            assert isinstance(before._error, NotHandled)
+        if letter is None and self.letters.drain == 0:
             return
         self.open = self._next()
         assert letter is self.open
@@ -173,9 +197,15 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def reply(self) -> None:
         assert self.open is not None
-        if self.open._value is None and self.open._state == 3:
+        if self.open._state == TAKEN:
             assert self.open.reply("answer")
             assert self.open._signal.is_set
+        elif self.open._state == ANSWERED:
+            with pytest.raises(RuntimeError, match="is settled"):
+                self.open.reply("again")
+        else:
+            assert self.open._state == GONE
+            assert not self.open.reply("too late")
 
     @rule()
     def return_(self) -> None:
@@ -266,6 +296,7 @@ class Machine(RuleBasedStateMachine):
         for letter in [each for queue in self.queues.values() for each in queue]:
             if letter._signal is not None:
                 assert letter._signal.is_set is not letter._asks
+            assert (letter._state == ADMITTED) is (letter in self.unheard)
 
     @invariant()
     def nothing_grows(self) -> None:

@@ -1111,3 +1111,25 @@ async def test_mailboxes_of_children_that_come_and_go_are_forgotten() -> None:
         await settle()
         assert len(tree._runtime.boxes) <= 1
         await tree.stop()
+
+
+async def test_a_reader_cancelled_while_it_lets_others_run_has_settled_its_letter(
+    told: Told,
+) -> None:
+    inbox = mailbox(failure="once more")
+    read: list[Any] = []
+
+    async def reader() -> None:
+        async for letter in inbox:
+            read.append(letter.message)
+            if letter.message == 10:
+                tree._runtime.stop_at_once(5)  # it hears of it when it next awaits
+
+    async with open_supervisor() as tree:
+        for i in range(200):
+            inbox.cast_nowait(i)
+        tree.start_soon(reader)
+        await tree.wait_stopped()
+    assert 10 < len(read) < 100
+    assert not told.of(LetterFailed)
+    assert [event.count for event in told.of(LettersLost)] == [200 - len(read)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Literal, assert_type
 
 import anyio
@@ -109,6 +110,40 @@ async def component() -> None:
     async for missed in sup.every(5):
         assert_type(missed, int)
     raise sup.Decline("not today")
+
+
+@dataclass
+class Get(sup.Call[float]):
+    symbol: str
+
+
+@dataclass
+class Put:
+    symbol: str
+    price: float
+
+
+inbox = sup.Mailbox[Get | Put]("book", capacity=10, overflow="drop oldest", failure="once more")
+sup.Mailbox[Put]("book", overflow="block")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def letters() -> None:
+    assert_type(await inbox.call(Get("BTC"), timeout=1), float)
+    await inbox.cast(Put("BTC", 1.0))
+    inbox.cast_nowait(Get("BTC"), lane="urgent")
+    await inbox.cast("BTC")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await inbox.call(Put("BTC", 1.0))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    async for letter in inbox:
+        assert_type(letter, sup.Letter[Get | Put])
+        assert_type(letter.deadline, float)
+        match letter.message:
+            case Get(symbol):
+                assert_type(symbol, str)
+                assert_type(letter.reply(1.0), bool)
+            case Put():
+                letter.fail(KeyError("BTC"))
+    assert_type(inbox.statistics(), sup.MailboxStatistics)
+    assert_type(inbox.dead_letters(), tuple[sup.DeadLetter, ...])
 
 
 def failing() -> None:
