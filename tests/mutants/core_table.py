@@ -901,8 +901,8 @@ PERMITS = (
         fault="a wait for a permit counts as the final loss",
         law="Restarts by permit",
         function="_gone",
-        old='not child.sits_out("backoff")',
-        new='"backoff" not in child.holds',
+        old="RESTARTING.issuperset(child.holds)",
+        new="(RESTARTING - {'permit'}).issuperset(child.holds)",
         killed_by=(
             "tests/core/test_restart_permits.py::test_what_sees_only_the_final_loss_stays_while_a_permit_is_waited_for",
         ),
