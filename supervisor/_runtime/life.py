@@ -244,6 +244,8 @@ def _outcome(life: CurrentChild, exc: BaseException) -> Outcome:
     if _declines(exc) and not (life._state.reports and life._state.state != "starting"):
         return Outcome("declined", reason=_reason(exc))
     _trim(exc)
+    if life._cancelled:
+        _forget_cancellations(exc, cancelled)
     return Outcome("crashed", exc)
 
 
@@ -256,6 +258,26 @@ def _trim(exc: BaseException) -> None:
         if lives and at.tb_next.tb_frame.f_code is live.__code__:
             at.tb_next = None
         at = at.tb_next
+
+
+def _forget_cancellations(exc: BaseException, cancelled: type[BaseException]) -> None:
+    """Leave out the cancellations that stand behind what a life raised while it was stopped. They are
+    ours and explain nothing, but trio's names its task: whoever kept the error would keep the tree."""
+    seen: set[int] = set()
+    chain: list[BaseException | None] = [exc]
+    while chain:
+        at = chain.pop()
+        if at is None or id(at) in seen:
+            continue
+        seen.add(id(at))
+        behind = at.__context__
+        while isinstance(behind, cancelled) and id(behind) not in seen:
+            seen.add(id(behind))
+            behind = behind.__context__
+        at.__context__ = None if isinstance(behind, cancelled) else behind
+        chain += [behind, at.__cause__]
+        if isinstance(at, BaseExceptionGroup):
+            chain += at.exceptions
 
 
 def _declines(exc: BaseException) -> bool:

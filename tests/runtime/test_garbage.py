@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from anyio import sleep_forever, wait_all_tasks_blocked
 
 from supervisor import (
     Backoff,
@@ -80,3 +81,56 @@ async def test_an_error_that_somebody_keeps_does_not_keep_the_tree() -> None:
     gc.collect()
     assert kept[0].__traceback__ is not None
     assert seen[0]() is None
+
+
+async def test_an_error_out_of_a_stop_does_not_keep_the_tree() -> None:
+    """Behind it is our own cancellation, and trio's names the task, which leads to everything."""
+    kept: list[BaseException] = []
+    seen: list[weakref.ref[Any]] = []
+
+    async def fails_to_clean_up() -> None:
+        seen.append(weakref.ref(current_child().tree))
+        try:
+            await sleep_forever()
+        finally:
+            raise ValueError("on cue")
+
+    async def open_and_leave() -> None:
+        async with open_supervisor() as tree:
+            crashed = tree.events(Crashed)
+            child = tree.start_soon(fails_to_clean_up)
+            await wait_all_tasks_blocked()
+            await child.stop()
+            kept.append((await anext(crashed)).error)  # type: ignore[attr-defined]
+
+    await open_and_leave()
+    gc.collect()
+    assert kept[0].__traceback__ is not None
+    assert seen[0]() is None
+
+
+async def test_what_stood_behind_the_cancellation_is_still_told() -> None:
+    """Only the cancellation is left out of the story, also in a group."""
+
+    async def fails_twice() -> None:
+        try:
+            raise KeyError("first")
+        except KeyError:
+            try:
+                await sleep_forever()
+            finally:
+                try:
+                    raise ValueError("second")
+                except ValueError as error:
+                    raise ExceptionGroup("both", [error]) from None
+
+    async with open_supervisor() as tree:
+        crashed = tree.events(Crashed)
+        child = tree.start_soon(fails_twice)
+        await wait_all_tasks_blocked()
+        await child.stop()
+        group = (await anext(crashed)).error  # type: ignore[attr-defined]
+        (second,) = group.exceptions
+        assert group.__context__ is second
+        assert repr(second.__context__) == "KeyError('first')"
+        await tree.stop()
