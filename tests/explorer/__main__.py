@@ -48,13 +48,18 @@ def main() -> int:
     for family in chosen.values():
         depth = max(2, options.depth - family.less)
         trees = [name for name in family.trees if options.tree in name]
+        if not trees:
+            continue
         jobs = [(family.name, tree, depth, options.cap) for tree in trees]
         found = list(_show(_work(jobs, options.jobs), len(jobs), options))
         failures += [one.broken for one in found if one.broken]
-        summaries.append(_summary(family, depth, found, complete=len(jobs) == len(family.trees)))
+        summaries.append(_summary(family, depth, found))
         print(_line(summaries[-1]), flush=True)
         if options.json is not None:
             options.json.write_bytes(json.format(json.encode(summaries)))
+    if not summaries:
+        print(f"there is no tree whose name contains {options.tree!r}")
+        return 2
     took = time.perf_counter() - began
     print(
         f"{sum(s.configurations for s in summaries)} configurations, "
@@ -103,14 +108,14 @@ def _show(found: Iterable[Found], total: int, options: Any) -> Iterator[Found]:
         yield one
 
 
-def _summary(family: Family, depth: int, found: list[Found], *, complete: bool) -> Summary:
+def _summary(family: Family, depth: int, found: list[Found]) -> Summary:
     walked = [one.walked for one in found if one.walked is not None]
     exhausted, capped = sum(w.exhausted for w in walked), sum(w.capped for w in walked)
     return Summary(
         family.name,
         family.what,
         len(found),
-        family.configurations if complete else 0,
+        family.configurations(one.tree for one in found),
         depth,
         sum(w.states for w in walked),
         sum(w.steps for w in walked),

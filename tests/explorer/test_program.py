@@ -65,6 +65,22 @@ def test_a_broken_law_is_told_with_the_command_that_replays_it(
     assert "BROKEN law" in capsys.readouterr().out
 
 
+def test_of_some_trees_it_tells_for_how_many_they_stand(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    assert run(monkeypatch, "--depth", "2", "--family", "two", "--tree", "one_for_one free") == 0
+
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("two: 4 trees (72 configurations) to depth 2")
+    assert told[-1].startswith("72 configurations")
+
+
+def test_a_tree_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    assert run(monkeypatch, "--tree", "five_for_one") == 2
+
+    assert "no tree whose name contains 'five_for_one'" in capsys.readouterr().out
+
+
 def test_a_family_that_is_not_there_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

@@ -58,10 +58,9 @@ class Family(Struct, frozen=True):
     trees: dict[str, Tree]
     less: int = 0
 
-    @property
-    def configurations(self) -> int:
-        """Trees with nothing left open."""
-        return sum(prod(len(left) for left in tree.open.values()) for tree in self.trees.values())
+    def configurations(self, names: Iterable[str]) -> int:
+        """For how many trees with nothing left open these stand."""
+        return sum(prod(map(len, self.trees[name].open.values())) for name in names)
 
 
 def shapes(names: str, readiness: Iterable[str], **fields: Any) -> Iterator[tuple[str, Tree]]:
