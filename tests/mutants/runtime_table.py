@@ -67,6 +67,26 @@ LIVES = (
         ),
     ),
     life(
+        fault="an error out of a stop keeps the tree by the cancellation behind it",
+        law=15,
+        function="_outcome",
+        old="_forget_cancellations(exc, cancelled)",
+        new="pass",
+        killed_by=(
+            "tests/runtime/test_garbage.py::test_an_error_out_of_a_stop_does_not_keep_the_tree",
+        ),
+    ),
+    life(
+        fault="what stood behind a cancellation is forgotten with it",
+        law=7,
+        function="_forget_cancellations",
+        old="behind = behind.__context__",
+        new="behind = None",
+        killed_by=(
+            "tests/runtime/test_garbage.py::test_what_stood_behind_the_cancellation_is_still_told",
+        ),
+    ),
+    life(
         fault="a life begins with the start value of the one before",
         law=2,
         function="CurrentChild._begin",
