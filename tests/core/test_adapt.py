@@ -147,7 +147,7 @@ class TestHiddenLimit:
         service = Service(100, 10, retry)
         play = Play(learning(start=10), service, delay, jitter=0.5, late=0.002)
         play.until(60)
-        assert play.used(20, 60, 100) >= 0.95
+        assert play.used(20, 60, 100) >= (0.985 if delay <= 0.05 else 0.93)
         assert play.refused(20, 60) <= 0.02
         service.change(50, 60)
         play.until(80)
@@ -239,8 +239,8 @@ class TestAnswers:
             play.ask()
         play.until(3670)
         assert before == pytest.approx(100, rel=0.35)
-        assert play.refused(3660, 3670) <= 0.03
-        assert play.used(3660, 3670, 100) >= 0.8
+        assert play.refused(3660, 3662) <= 0.01
+        assert play.used(3660, 3670, 100) >= 0.95
 
     def test_a_cut_leaves_four_fifths_of_what_was_accepted(self) -> None:
         rate = self.rate(start=100, most=100)
@@ -303,6 +303,17 @@ class TestDeclared:
 
 
 class TestGate:
+    @pytest.mark.parametrize(
+        ("rests", "ramp"), [([0.1], 0), ([1], 0), ([3], 1), ([60], 5), ([1, 2, 3], 1)]
+    )
+    def test_the_ramp_is_half_as_long_as_the_rest_less_a_second(
+        self, rests: list[float], ramp: float
+    ) -> None:
+        gate = Gate(5.0)
+        for rest in rests:
+            gate.shut(10 + rest, 10.0)
+        assert gate.end - gate.not_before == ramp
+
     @given(shuts=st.lists(st.tuples(st.floats(0, 5), st.floats(-5, 90)), max_size=10))
     def test_it_never_opens_earlier_and_comes_to_rest(
         self, shuts: list[tuple[float, float]]

@@ -177,6 +177,13 @@ class TestSmooth:
         bucket.give_back(1, 0.0, 0.1)
         assert not bucket.take(1, 0.1)
 
+    def test_nor_a_part_of_it(self) -> None:
+        bucket = Bucket(Limit.smooth(10, burst=10), 0.0)
+        assert bucket.take(2, 0.0)
+        assert bucket.take(9, 0.1)
+        bucket.give_back(2, 0.0, 0.1)
+        assert bucket.available(0.1) == pytest.approx(1)
+
 
 class TestChanges:
     def test_what_was_refilled_before_a_change_was_refilled_at_the_old_rate(self) -> None:

@@ -264,6 +264,36 @@ TestAnyOrder = Budgets.TestCase
 TestAnyOrder.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 
 
+class TestAtOnce:
+    @settings(deadline=None)
+    @given(
+        n=st.integers(1, 40),
+        burst=st.integers(1, 40),
+        gaps=st.lists(st.one_of(st.floats(0, 0.0004), st.floats(0, 0.05)), max_size=200),
+    )
+    def test_those_who_take_many_within_a_moment_get_no_more_than_the_limit(
+        self, n: int, burst: int, gaps: list[float]
+    ) -> None:
+        stage = Stage(Limit(n, per=0.5, burst=min(n, burst)))
+        for gap in gaps:
+            stage.now += gap
+            stage.take()
+        assert most_in_a_window(stage.inline, 0.5) <= n
+        stage.now += 1
+        assert stage.state.figures(stage.now)[0].granted == len(stage.inline)
+        assert all(stage.take() for _ in range(min(n, burst)))
+        assert not stage.take()
+
+    def test_one_of_them_that_comes_back_is_there_again(self) -> None:
+        stage = Stage(Limit(5, per=1000))
+        for _ in range(5):
+            stage.now += 0.0001
+            assert stage.take()
+        stage.state.give_back(1, START + 0.0002, stage.now)
+        assert stage.take()
+        assert not stage.take()
+
+
 class TestShares:
     @settings(deadline=None)
     @given(
@@ -329,6 +359,17 @@ class TestShares:
         stage.run(4)
         newest = stage.granted[before:]
         assert sum(one.rank == LOW for one in newest) == pytest.approx(100, abs=3)
+
+    def test_once_nobody_waits_all_begin_anew(self) -> None:
+        stage = Stage(Limit(10, per=1, burst=1))
+        stage.take()
+        for _ in range(20):
+            stage.ask(CRITICAL)
+        stage.run()
+        stage.take()
+        later = [stage.ask(LOW), stage.ask(CRITICAL)]
+        stage.run()
+        assert later[1].grant_no < later[0].grant_no
 
     def test_a_dear_request_is_not_passed_by_cheap_ones_for_ever(self) -> None:
         stage = Stage(Limit(100, per=1))
@@ -581,9 +622,12 @@ class TestChanges:
         stage = Stage(Budget(Limit(10, per=1), mode="shadow"))
         assert all(stage.take() for _ in range(25))
         assert stage.state.figures(stage.now)[0].would_wait == 15
-        stage.now += 1.6  # what would have waited is served before it counts anew
+        stage.now += 0.5
         assert stage.take()
-        assert stage.state.figures(stage.now)[0].would_wait == 15
+        assert stage.state.figures(stage.now)[0].would_wait == 16
+        stage.now += 1.7  # what would have waited is served before it counts anew
+        assert stage.take()
+        assert stage.state.figures(stage.now)[0].would_wait == 16
 
     def test_changing_to_shadow_lets_all_go_who_wait(self) -> None:
         stage = Stage(Limit(1, per=60))
