@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from typing import Any
 
@@ -27,11 +28,15 @@ from supervisor import (
     Supervisor,
     Tree,
     TreeFailed,
+    acquire,
+    acquire_rate_limit,
+    current_broker,
     current_child,
     every,
     open_supervisor,
     serve,
 )
+from supervisor._runtime import broker
 from supervisor._runtime.run import _main as main_task
 from supervisor._runtime.run import _Warden
 from supervisor.testing import (
@@ -397,6 +402,48 @@ async def restarts_take_permits(stage: Stage) -> None:
         await stage.ask(tree, "c", Child.stop)
         await stage.prove(tree)
         await tree.stop()
+
+
+@scenario
+async def permits_are_waited_for(stage: Stage) -> None:
+    async def enter() -> None:
+        async with acquire("api"):
+            await sleep(1)
+
+    async def take_many() -> None:
+        for _ in range(2 * broker.YIELDING):
+            await acquire("many")
+            await sleep(0.1)
+
+    with few_at_a_time():
+        broker_of_two = Broker(
+            {"api": Limit.smooth(1, burst=1), "wide": Limit(100, per=1), "many": Limit(100, per=1)}
+        )
+        async with stage.open(broker_of_two) as tree:
+            async with create_task_group() as group:
+                group.start_soon(stage.call, lambda: acquire_rate_limit("api"))
+                group.start_soon(stage.call, lambda: acquire_rate_limit("api"))
+                group.start_soon(stage.call, enter)
+                await sleep(1.5)
+                await stage.ask(tree, "broker", Child.restart)
+                current_broker().pause("wide")
+                for _ in range(3):
+                    group.start_soon(stage.call, lambda: acquire_rate_limit("wide"))
+                await sleep(1)
+                current_broker().resume("wide")
+                await stage.call(take_many)
+            await stage.prove(tree)
+            await tree.stop()
+
+
+@contextmanager
+def few_at_a_time() -> Iterator[None]:
+    """The broker grants one permit in each turn of the loop, so that it needs several."""
+    before, broker.FAIRNESS = broker.FAIRNESS, 1  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        broker.FAIRNESS = before  # type: ignore[misc]
 
 
 @scenario

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import anyio
 
 from supervisor import (
+    BrokerClosed,
     Child,
     Component,
     ForeignCancellation,
@@ -28,7 +29,7 @@ Scenario: TypeAlias = Callable[["Stage"], Awaitable[None]]
 
 F = TypeVar("F", bound=Fault)
 
-CONSEQUENCES = (Refused, NotFound, TreeFailed, ForeignCancellation)
+CONSEQUENCES = (Refused, NotFound, TreeFailed, ForeignCancellation, BrokerClosed)
 """What calls may be answered with after something was cancelled."""
 
 PATIENCE = 100.0

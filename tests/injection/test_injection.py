@@ -31,6 +31,10 @@ NEVER_SUSPENDED = {
     "await self._host.__aenter__()": "entering a task group is no checkpoint on either backend",
     "async with create_task_group() as group, create_task_group() as peers (enter)": "nor is it here",
     "async with anyio.create_task_group() as helpers (enter)": "nor is it here",
+    "async with anyio.create_task_group() as group (enter)": "nor is it here",
+    "await checkpoint_if_cancelled()": "it lets nobody else run unless it raises",
+    "await self._permit.__aenter__()": "it awaits nothing; async, to stand in an async with",
+    "await self._permit.__aexit__(kind, error, traceback)": "nor does this",
 }
 """Awaits at which no task is ever suspended, and why."""
 

@@ -1,8 +1,9 @@
-"""All mutants: those of the machine, and those of the runtime."""
+"""All mutants: those of the machine, of the runtime, and of permits."""
 
 from __future__ import annotations
 
 from tests.mutants.core_table import CORE
+from tests.mutants.permits_table import PERMITS
 from tests.mutants.runtime_table import RUNTIME
 
-MUTANTS = (*CORE, *RUNTIME)
+MUTANTS = (*CORE, *RUNTIME, *PERMITS)

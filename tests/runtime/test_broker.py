@@ -568,7 +568,7 @@ async def test_a_component_that_waits_for_a_permit_stops_at_once() -> None:
 async def test_an_idle_broker_sets_no_timer() -> None:
     async with open_supervisor(broker()) as tree:
         await settle()
-        assert tree._runtime._alarm_at == math.inf
+        assert tree._runtime._deadlines._alarm_at == math.inf
         start = current_time()
         await sleep(1000)
         assert current_time() == start + 1000
