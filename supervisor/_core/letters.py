@@ -44,7 +44,7 @@ SAMPLE: Final = 15
 
 FAIRNESS: Final = 63
 """Whoever finds a multiple of 64 letters in a lane, and every 64th whose letter is dropped, is to
-let others run."""
+let others run first."""
 
 SHUT: Final = -(1 << 60)
 """A limit below all lengths."""
@@ -282,11 +282,22 @@ class Letters:
 
     # --- senders ----------------------------------------------------------------------------------
 
-    def put(self, letter: Letter[Any]) -> int:
+    def is_to_pause(self, *, urgent: bool) -> bool:
+        """Whether who is about to put a letter is to let others run first, so that it does not hold
+        them up when it does so again and again."""
+        lane = self.urgent if urgent else self.normal
+        place = len(lane.queue)
+        if place < lane.limit:
+            return place > 0 and not place & FAIRNESS
+        if self.overflow == "reject" or self.resting or self.closed:
+            return True
+        return self.overflow != "wait" and not self.dropped & FAIRNESS
+
+    def put(self, letter: Letter[Any]) -> bool:
         """Receive a letter, or deal with it by the rule for a mailbox that is full.
 
         Returns:
-            0 if there is no room for it, and the rule is to wait; 2 if others are to run now; or 1.
+            False if there is no room for it, and the rule is to wait.
 
         Raises:
             MailboxFull, MailboxClosed: it was not received.
@@ -303,7 +314,7 @@ class Letters:
         queue.append(letter)
         if self.wake is not None:
             self.awake()
-        return 2 if place and not place & FAIRNESS else 1
+        return True
 
     def ask(self, letter: Letter[Any]) -> None:
         """Receive a call, which waits for room where that is the rule.
@@ -318,7 +329,7 @@ class Letters:
         if not self.put(letter):
             self.wait(letter)
 
-    def _put_anyway(self, lane: Lane, letter: Letter[Any]) -> int:
+    def _put_anyway(self, lane: Lane, letter: Letter[Any]) -> bool:
         if self.closed:
             self.rejected += 1
             raise MailboxClosed(self.name, self.closed)
@@ -331,10 +342,10 @@ class Letters:
         elif self.overflow == "drop newest" and not letter._asks:
             self._drop(letter)
         elif self.overflow == "wait" and not self.resting:
-            return 0
+            return False
         else:
             self.reject()
-        return 1 if self.dropped & FAIRNESS else 2
+        return True
 
     def _drop(self, letter: Letter[Any]) -> None:
         self.dropped += 1

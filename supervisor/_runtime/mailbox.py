@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeV
 from weakref import ReferenceType, ref
 
 import anyio
-from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
+from anyio.lowlevel import checkpoint
 
 from supervisor._core.child import AT_REST, ChildState
 from supervisor._core.letters import (
@@ -183,15 +183,10 @@ class Mailbox(Generic[M]):
                 return
         else:
             letter = _urgent(message, lane)
-        try:
-            received = box.put(letter)
-            if not received:
-                await box.wait_for_room(letter)
-            elif received == 2:
-                await cancel_shielded_checkpoint()  # as the letter is in the mailbox
-        except MailboxFull:
-            await checkpoint()  # or who tries again and again holds up the reader
-            raise
+        if box.is_to_pause(urgent=letter._urgent):
+            await checkpoint()
+        if not box.put(letter):
+            await box.wait_for_room(letter)
 
     def cast_nowait(self, message: M, lane: LaneName = "normal") -> None:
         """Send a message at once; otherwise as :meth:`cast`.

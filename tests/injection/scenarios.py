@@ -14,12 +14,15 @@ from anyio.lowlevel import checkpoint
 from supervisor import (
     Backoff,
     Broker,
+    Call,
     Child,
     Component,
     Decline,
     Event,
     Intensity,
     Limit,
+    Mailbox,
+    MailboxFull,
     Quarantine,
     Refused,
     Resource,
@@ -533,5 +536,37 @@ async def commands_in_the_middle_of_a_step(stage: Stage) -> None:
                     await checkpoint()
             finally:
                 tree._runtime._drain()
+        await stage.prove(tree)
+        await tree.stop()
+
+
+@scenario
+async def letters_are_sent_and_read(stage: Stage) -> None:
+    """Calls with a timeout and without, casts that wait for room, and casts into a full mailbox."""
+    tight, full = (
+        Mailbox[Any]("tight", capacity=1),
+        Mailbox[Any]("full", capacity=65, overflow="reject"),
+    )
+
+    async def read() -> None:
+        await sleep(1)
+        async for letter in tight:
+            if isinstance(letter.message, Call):
+                await sleep(1)
+                letter.reply("answer")
+
+    async with stage.open(Component(read, name="a", backoff=STEADY)) as tree:
+        await stage.call(lambda: tight.call(Call()))  # nobody has read it yet
+        await stage.call(lambda: tight.call(Call(), timeout=5))
+        async with create_task_group() as group:
+            group.start_soon(stage.call, lambda: tight.call(Call()))
+            for _ in range(3):
+                await checkpoint()
+            for _ in range(2):
+                await stage.call(lambda: tight.cast("letter"))
+        for _ in range(64):
+            full.cast_nowait("letter")
+        await stage.call(lambda: full.cast("the last that there is room for"))
+        await stage.call(lambda: full.cast("one too many"), raises=MailboxFull)
         await stage.prove(tree)
         await tree.stop()

@@ -12,9 +12,12 @@ import anyio
 
 from supervisor import (
     BrokerClosed,
+    CallFailed,
     Child,
     Component,
     ForeignCancellation,
+    MailboxClosed,
+    MailboxFull,
     NotFound,
     Refused,
     Supervisor,
@@ -22,6 +25,8 @@ from supervisor import (
     TreeFailed,
     open_supervisor,
 )
+from supervisor._core.child import ChildState
+from supervisor._runtime.mailbox import Box
 from supervisor.testing import Hanging, SlowStopping, settle
 from supervisor.testing._faults import Fault
 
@@ -29,7 +34,16 @@ Scenario: TypeAlias = Callable[["Stage"], Awaitable[None]]
 
 F = TypeVar("F", bound=Fault)
 
-CONSEQUENCES = (Refused, NotFound, TreeFailed, ForeignCancellation, BrokerClosed)
+CONSEQUENCES = (
+    Refused,
+    NotFound,
+    TreeFailed,
+    ForeignCancellation,
+    BrokerClosed,
+    CallFailed,
+    MailboxClosed,
+    MailboxFull,
+)
 """What calls may be answered with after something was cancelled."""
 
 PATIENCE = 100.0
@@ -115,7 +129,9 @@ class Stage:
                 raise
         finally:
             self.under_way.remove(call)
-            waiting = sum(map(len, (w for node in self._nodes() for w in node.watchers.values())))
+            waiting = sum(
+                len(signals) for node in self._nodes() for signals in callers(node).values()
+            )
             restarts = sum(len(tree._runtime.restarts._waiting) for tree in self.trees)
             others = len(self.under_way) + self.proving + self.leaving + restarts
             assert waiting <= others, "a call that is over still waits"
@@ -141,9 +157,10 @@ class Stage:
                 assert call.makes not in tree, f"{call.makes} was left over by a cancelled call"
         assert not tree._runtime.bus.subscriptions, "a subscription was left"
         for node in live_nodes(tree):
-            assert not node.watchers, f"somebody still waits in {node.node.path}"
+            assert not callers(node), f"somebody still waits in {node.node.path}"
             for state in node.node.children.values():
-                assert state.watched == 0, f"{state.path} counts {state.watched} watchers"
+                watched = len(node.watchers.get(state, ()))
+                assert state.watched == watched, f"{state.path} counts {state.watched} watchers"
         bystander = self.bystanders[-1]
         assert bystander.alive, "the bystander was stopped"
         if self.struck != "root/bystander":
@@ -180,6 +197,15 @@ class Opened:
         swallowed = await self._inner.__aexit__(kind, error, traceback)
         self._stage.left_normally = error is None or bool(swallowed)
         return swallowed
+
+
+def callers(node: Any) -> dict[ChildState, list[Any]]:
+    """Who waits for a change of the children of this supervisor; mailboxes watch theirs always."""
+    waiting = {
+        state: [signal for signal in signals if not isinstance(signal, Box)]
+        for state, signals in node.watchers.items()
+    }
+    return {state: signals for state, signals in waiting.items() if signals}
 
 
 def live_nodes(tree: Tree) -> list[Any]:
