@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 import anyio
@@ -294,16 +296,27 @@ def _reason(exc: BaseException) -> str:
 
 def _frames(coro: Any) -> Iterator[str]:
     ours = (live.__code__, _hold.__code__)
+    for frame in suspended_frames(coro):
+        code = frame.f_code
+        if code not in ours:
+            yield f'  File "{code.co_filename}", line {frame.f_lineno}, in {code.co_name}'
+
+
+def suspended_frames(coro: Any) -> Iterator[FrameType]:
+    """The frames that a coroutine is suspended in, outermost first."""
     while coro is not None:
         frame = getattr(coro, "cr_frame", None) or getattr(coro, "gi_frame", None)
-        if frame is not None and frame.f_code not in ours:
-            code = frame.f_code
-            yield f'  File "{code.co_filename}", line {frame.f_lineno}, in {code.co_name}'
+        if frame is not None:
+            yield frame
         coro = _awaited(coro)
 
 
 def _awaited(coro: Any) -> Any:
     # Only of what is suspended: to ask a running coroutine what it awaits crashes CPython 3.12.1.
     if getattr(coro, "cr_suspended", False):
-        return coro.cr_await
-    return coro.gi_yieldfrom if getattr(coro, "gi_suspended", False) else None
+        coro = coro.cr_await
+    else:
+        coro = coro.gi_yieldfrom if getattr(coro, "gi_suspended", False) else None
+    if type(coro).__name__ == "coroutine_wrapper":  # of an __await__ that hands on to a coroutine
+        coro = next(iter(gc.get_referents(coro)), None)
+    return coro

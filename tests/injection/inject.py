@@ -21,11 +21,11 @@ from anyio.lowlevel import checkpoint
 
 from supervisor import Event, NoTree, current_tree
 from supervisor._runtime import host
-from supervisor._runtime.life import CurrentChild, live
+from supervisor._runtime.life import CurrentChild, live, suspended_frames
 from supervisor.testing import seeded, settle, virtual_backend
 from supervisor.testing._census import tasks
 from supervisor.testing._clock import watch
-from tests.injection.sites import Site, frames, sites_of
+from tests.injection.sites import Site, sites_of
 from tests.injection.stage import Call, Scenario, Stage
 
 Variant: TypeAlias = Literal["call", "call late", "block", "native", "native late", "life"]
@@ -111,7 +111,7 @@ class Injector:
         point = Point(
             sites,
             calls=bool(run.stage.under_way),
-            lives=any(frame.f_code is live.__code__ for frame in frames(coro)),
+            lives=any(frame.f_code is live.__code__ for frame in suspended_frames(coro)),
             waits=future is not None,
         )
         run.points.append(point)
@@ -165,7 +165,7 @@ class Injector:
 
 
 def _life_of(coro: Any) -> CurrentChild:
-    frame = next(frame for frame in frames(coro) if frame.f_code is live.__code__)
+    frame = next(frame for frame in suspended_frames(coro) if frame.f_code is live.__code__)
     life: CurrentChild = frame.f_locals["life"]
     return life
 

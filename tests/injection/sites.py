@@ -11,6 +11,7 @@ from types import CodeType, FrameType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import supervisor._runtime
+from supervisor._runtime.life import suspended_frames
 
 FOLDER = Path(supervisor._runtime.__file__).parent
 
@@ -53,18 +54,7 @@ def _in_file(file: Path) -> Iterator[Site]:
 
 def sites_of(coro: Any) -> tuple[Site, ...]:
     """The awaits of the runtime that this suspended coroutine is in, outermost first."""
-    return tuple(filter(None, (_site(frame) for frame in frames(coro))))
-
-
-def frames(coro: Any) -> Iterator[FrameType]:
-    while coro is not None:
-        frame = getattr(coro, "cr_frame", None) or getattr(coro, "gi_frame", None)
-        if frame is not None:
-            yield frame
-        if getattr(coro, "cr_suspended", False):
-            coro = coro.cr_await
-        else:
-            coro = coro.gi_yieldfrom if getattr(coro, "gi_suspended", False) else None
+    return tuple(filter(None, (_site(frame) for frame in suspended_frames(coro))))
 
 
 def _site(frame: FrameType) -> Site | None:
