@@ -173,12 +173,15 @@ class RunningBroker:
             permit = self._take(budget, cost)
             if permit is not None:
                 return permit
-        state = self._budgets.get(budget)
-        return self._let_pass(budget, cost) if state is None else Waiting(self, state, rank, cost)
+        self._refuse_unknown(budget)
+        return Waiting(self, budget, rank, cost)
+
+    def _refuse_unknown(self, budget: str) -> None:
+        if budget not in self._budgets and self._spec.unknown != "pass":
+            raise UnknownBudget(budget, tuple(self._budgets))
 
     def _let_pass(self, budget: str, cost: int) -> Permit:
-        if self._spec.unknown != "pass":
-            raise UnknownBudget(budget, tuple(self._budgets))
+        self._refuse_unknown(budget)
         _refuse_wrong_cost(budget, cost)
         self._refuse_if_closed()
         self._passed += 1
@@ -188,12 +191,13 @@ class RunningBroker:
         if self._closed:
             raise BrokerClosed(self.path)
 
-    async def _wait(self, state: BudgetState, rank: int, cost: int) -> Permit:
+    async def _wait(self, budget: str, rank: int, cost: int) -> Permit:
         await checkpoint_if_cancelled()
-        permit = self._take(state.name, cost)
+        permit = self._take(budget, cost)
         if permit is not None:
             await cancel_shielded_checkpoint()
             return permit
+        state = self._budgets[budget]
         now = self._clock()
         request = Request(rank, cost, now, current_effective_deadline())
         request.signal = self._make_signal()

@@ -116,7 +116,7 @@ class Waiting(Struct, eq=False):
     """A permit that is not there yet: await it, or enter it, once."""
 
     _broker: RunningBroker
-    _budget: BudgetState
+    _budget: str
     _rank: int
     _cost: int
     _permit: Permit | None = None
