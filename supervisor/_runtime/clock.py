@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from datetime import datetime
 
@@ -29,6 +29,32 @@ def clock() -> Callable[[], float]:
     import asyncio
 
     return asyncio.get_running_loop().time
+
+
+def bounded_wait() -> Callable[[anyio.Event, float], Awaitable[None]]:
+    """What waits for an event until a moment, at most, in the event loop that runs: for calls, of
+    which there may be many, a scope of anyio's costs as much as all the rest. Whether the event was
+    set for what it is about, or because the time is over, is to be seen elsewhere."""
+    if anyio.get_cancelled_exc_class().__module__.startswith("trio"):
+        import trio
+
+        async def wait_in_scope(bounded: anyio.Event, until: float) -> None:
+            with trio.CancelScope(deadline=until):
+                await bounded.wait()
+
+        return wait_in_scope
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+
+    async def wait_with_alarm(alarmed: anyio.Event, until: float) -> None:
+        alarm = loop.call_at(until, alarmed.set)
+        try:
+            await alarmed.wait()
+        finally:
+            alarm.cancel()
+
+    return wait_with_alarm
 
 
 def machine() -> float:

@@ -7,7 +7,7 @@ which is the pure :class:`~supervisor._core.letters.Letters`, who reads them, an
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar, final, get_args
@@ -30,6 +30,7 @@ from supervisor._core.letters import Letter as Letter
 from supervisor._errors import CallFailed, CallToSelf, MailboxDiffers, MailboxFull, MailboxTaken
 from supervisor._happenings import LetterFailed, LettersLost
 from supervisor._record.wording import LONGEST_TEXT, error_line, printable
+from supervisor._runtime.clock import bounded_wait
 from supervisor._runtime.context import current_child, current_life, current_tree
 from supervisor._views import DeadLetter, MailboxStatistics
 from supervisor._words import Outcome
@@ -233,10 +234,11 @@ class Mailbox(Generic[M]):
         if box.is_read_here():
             raise CallToSelf(self.name)
         letter: Letter[Any] = Letter(message) if lane == "normal" else _urgent(message, lane)
-        letter.deadline = box.deadline(timeout)
+        until = box.until(timeout)
+        letter.deadline = min(until, anyio.current_effective_deadline())
         letter._asks, letter._state, letter._signal = True, QUEUED, box.make_signal()
         box.ask(letter)
-        await box.wait_for_answer(letter, timeout)
+        await box.wait_for_answer(letter, until)
         if letter._error is not None:
             raise letter._error
         answer: R = letter._value
@@ -297,6 +299,7 @@ class Box(Letters):
     """A mailbox in a running tree."""
 
     __slots__ = (
+        "bounded_wait",
         "declared",
         "life",
         "make_signal",
@@ -317,6 +320,7 @@ class Box(Letters):
         self.tree = tree
         self.thread = get_ident()
         self.make_signal = tree.bus.make_signal
+        self.bounded_wait = bounded_wait()
         self.declared: ReferenceType[Mailbox[Any]] = ref(declared, self._forget_if_idle)
         self.path = ""  # of the child that reads; empty if none ever has
         self.life: CurrentChild | None = None  # that reads now
@@ -367,45 +371,50 @@ class Box(Letters):
         letter._signal = self.make_signal()
         self.wait(letter)
         try:
-            await self._wait(letter)
+            await self._told(letter)
         except BaseException:
             self.withdraw(letter)
             raise
         self.confirm(letter)
 
-    def deadline(self, timeout: float | None) -> float:
-        """When a call of so many seconds ends."""
-        scope = anyio.current_effective_deadline()
+    def until(self, timeout: float | None) -> float:
+        """When a call of so many seconds ends, of itself."""
         if timeout is None:
-            return scope
+            return math.inf
         if not timeout >= 0:
             raise ValueError(f"timeout is {timeout!r}; write seconds, 0 or more")
-        return min(scope, self.clock() + timeout)
+        return self.clock() + timeout
 
-    async def wait_for_answer(self, letter: Letter[Any], timeout: float | None) -> None:
+    async def wait_for_answer(self, letter: Letter[Any], until: float) -> None:
         try:
-            if timeout is None:
-                await self._wait(letter)
+            if until == math.inf:
+                await self._told(letter)
+            elif self.path:
+                await self.bounded_wait(letter._signal, until)
             else:
-                with anyio.move_on_after(timeout):
-                    await self._wait(letter)
+                with anyio.CancelScope(deadline=until):
+                    await self._told_or_unread(letter)
         except BaseException:
             self.withdraw(letter)
             raise
         if letter._state != ANSWERED:
             self.withdraw(letter)
-            raise TimeoutError(f"no answer from mailbox {self.name!r} within {timeout:g} s")
+            raise TimeoutError(f"no answer from mailbox {self.name!r} in time")
 
-    async def _wait(self, letter: Letter[Any]) -> None:
+    def _told(self, letter: Letter[Any]) -> Awaitable[None]:
+        """Until the sender is told what came of its letter."""
+        wait: Awaitable[None] = letter._signal.wait() if self.path else self._told_or_unread(letter)
+        return wait
+
+    async def _told_or_unread(self, letter: Letter[Any]) -> None:
+        with anyio.move_on_after(UNREAD):
+            await letter._signal.wait()
+            return
         if not self.path:
-            with anyio.move_on_after(UNREAD):
-                await letter._signal.wait()
-                return
-            if not self.path:
-                why = f"nobody has read it within {UNREAD:g} s"
-                if letter._asks:
-                    raise CallFailed(self.name, why)
-                raise MailboxFull(self.name, self.capacity, why)
+            why = f"nobody has read it within {UNREAD:g} s"
+            if letter._asks:
+                raise CallFailed(self.name, why)
+            raise MailboxFull(self.name, self.capacity, why)
         await letter._signal.wait()
 
     def _drop(self, letter: Letter[Any]) -> None:

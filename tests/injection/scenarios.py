@@ -549,15 +549,20 @@ async def letters_are_sent_and_read(stage: Stage) -> None:
     )
 
     async def read() -> None:
-        await sleep(1)
+        if current_child().life == 1:
+            await sleep(30.5)  # so that the second caller has waited long for its reader
         async for letter in tight:
             if isinstance(letter.message, Call):
                 await sleep(1)
                 letter.reply("answer")
 
     async with stage.open(Component(read, name="a", backoff=STEADY)) as tree:
-        await stage.call(lambda: tight.call(Call()))  # nobody has read it yet
-        await stage.call(lambda: tight.call(Call(), timeout=5))
+        await stage.call(lambda: tight.call(Call(), timeout=1), raises=TimeoutError)
+        await stage.call(lambda: tight.call(Call()))  # nobody reads it yet
+        await stage.call(
+            lambda: tight.call(Call(), timeout=5),
+            raises=TimeoutError if stage.disturbed else (),  # before the reader has begun
+        )
         async with create_task_group() as group:
             group.start_soon(stage.call, lambda: tight.call(Call()))
             for _ in range(3):

@@ -41,6 +41,8 @@ NEVER_SUSPENDED = {
 OF_ONE_BACKEND = {
     "await nurseries[-1]._nested_child_finished(None)": "trio",
     "await wait(tasks)": "asyncio",
+    "await alarmed.wait()": "asyncio",
+    "await bounded.wait()": "trio",
 }
 """Awaits that only one backend has."""
 

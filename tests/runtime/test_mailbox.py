@@ -282,7 +282,7 @@ async def test_a_call_times_out_and_the_late_answer_is_heard_by_nobody() -> None
 
     async with open_supervisor() as tree:
         tree.start_soon(slow)
-        with pytest.raises(TimeoutError, match="no answer from mailbox 'inbox' within 2 s"):
+        with pytest.raises(TimeoutError, match="no answer from mailbox 'inbox' in time"):
             await inbox.call(Get("BTC"), timeout=2)
         assert current_time() == 2
         await anyio.sleep(5)
@@ -1133,3 +1133,22 @@ async def test_a_reader_cancelled_while_it_lets_others_run_has_settled_its_lette
     assert 10 < len(read) < 100
     assert not told.of(LetterFailed)
     assert [event.count for event in told.of(LettersLost)] == [200 - len(read)]
+
+
+@pytest.mark.realtime
+async def test_in_real_time_on_every_loop() -> None:
+    inbox = mailbox(capacity=10)
+    reader = Reader(inbox)
+    async with open_supervisor() as tree:
+        tree.start_soon(reader, backoff=AT_ONCE)
+        for i in range(100):
+            await inbox.cast(i)
+        await inbox.cast("crash")
+        assert await inbox.call(Get("BTC")) == 3.0
+        await inbox.cast("wait")
+        with pytest.raises(TimeoutError):
+            await inbox.call(Get("late"), timeout=0.01)
+        reader.go.set()
+        assert await inbox.call(Get("BTC"), timeout=10) == 3.0
+        assert reader.read == [*range(100), "crash", Get("BTC"), "wait", Get("BTC")]
+        await tree.stop()
