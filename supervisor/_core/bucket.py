@@ -193,6 +193,10 @@ class Bucket:
         self.tokens = tokens - cost
         return True
 
+    def at_hand(self, most: int) -> int:
+        """How many could be taken right after a permit was, as far as is known without looking."""
+        return max(0, min(most, int(self.tokens), int(min(self.room - self.taken, most))))
+
     def spend(self, count: int, at: float) -> None:
         """Take so many that were found to be there and handed out since, the last of them then."""
         self._settle(at)

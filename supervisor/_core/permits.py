@@ -76,7 +76,8 @@ class BudgetState:
             return False
         self.totals[AT_ONCE] += 1
         self.totals[COST] += cost
-        self.stock = self.drawn = min(DRAWN, int(self.bucket.available(now)))
+        if now < self.fresh_until:  # the second within a moment: there may be more
+            self.stock = self.drawn = self.bucket.at_hand(DRAWN)
         self.fresh_until = min(now + MOMENT, self.look_at)
         return True
 
