@@ -195,7 +195,11 @@ class RunningBroker:
         await checkpoint_if_cancelled()
         permit = self._take(budget, cost)
         if permit is not None:
-            await cancel_shielded_checkpoint()
+            try:
+                await cancel_shielded_checkpoint()
+            except BaseException:  # asyncio may cancel a task past its shield
+                permit.give_back()
+                raise
             return permit
         state = self._budgets[budget]
         now = self._clock()

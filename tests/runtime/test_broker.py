@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -344,6 +346,25 @@ async def test_cancelled_at_any_turn_around_the_grant_nothing_is_lost(turns: int
             with fail_after(1):
                 await acquire("api")
         assert try_acquire("api") is None
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_task_cancelled_natively_takes_no_permit_with_it(turns: int) -> None:
+    async with open_supervisor(broker({"api": Limit(12, per=60)})):
+        got: list[Permit] = []
+
+        async def ask() -> None:
+            got.append(await acquire("api", cost=2))
+
+        for _ in range(4):  # one in four yields although the permit is there
+            task = asyncio.ensure_future(ask())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        assert current_broker().status("api").used == 2 * len(got)
 
 
 async def test_who_asks_after_he_was_cancelled_is_cancelled_and_not_refused() -> None:
