@@ -10,6 +10,7 @@ moment the order would be the scheduler's, and the model would have to know it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
@@ -17,6 +18,9 @@ from typing import Any
 from tests.model.plan import Aside, Delay, Plan
 
 Choice = tuple[int, int, int]
+
+FALLBACKS = os.environ.get("MODEL_FALLBACKS") == "1"
+"""Whether children may have fallbacks; see docs/model.md for why that is not so by default."""
 
 STRATEGIES = ("one_for_one", "one_for_all", "rest_for_one")
 RESTARTS = ("permanent", "permanent", "transient", "temporary")
@@ -61,16 +65,12 @@ def supervisor(source: Draw, name: str, depth: int) -> Plan:
     for at in range(source.one(1, 2, 3, 4) if depth == 0 else source.one(1, 2)):
         children.append(child(source, "abcd"[at], children, depth))
     significant = any(one.significant for one in children)
-    shutdown = source.one("any_significant", "all_significant") if significant else "never"
-    if shutdown == "all_significant":
-        # A tie: a bystander's end may end the supervisor in the instant that starts a fallback.
-        children = [_replace(one, fallback=None) for one in children]
     return Plan(
         name,
         children=tuple(children),
         strategy=strategy,
         intensity=source.one(None, None, (2, 9.07), (0, 5.03), (4, 60.11)),
-        auto_shutdown=shutdown,
+        auto_shutdown=source.one("any_significant", "all_significant") if significant else "never",
         strict=source.some(6),
         max_children=source.one(None, None, None, len(children) + 1),
     )
@@ -81,7 +81,7 @@ def child(source: Draw, name: str, elders: list[Plan], depth: int) -> Plan:
         inner = supervisor(source, name, depth + 1)
         return common(source, inner, elders)
     made = common(source, leaf(source, name, depth), elders)
-    if made.aside is None or not source.some(2):
+    if not FALLBACKS or made.aside is None or not source.some(2):
         return made
     stand_in = _replace(leaf(source, f"{name}2", depth), delay=delay(source), aside=aside(source))
     return _replace(made, fallback=_replace(stand_in, critical=False))
