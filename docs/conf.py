@@ -31,7 +31,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(anyio|asyncio|collections|contextlib|logging|msgspec|os|pytest|trio|typing)\..*"),
     ("py:.*", r"(Any|Awaitable|Callable|Iterator|Mapping|Sequence|TaskStatus|TracebackType)"),
-    ("py:class", r"supervisor\._(core|runtime)\.\w+\.(BudgetState|Unlimited|Waiting)"),
+    ("py:class", r"supervisor\._(core|runtime)\.\w+\.(BudgetState|Unlimited|Waiting|M|R)"),
     ("py:exc", r"[A-Z]\w*(Error|Exception|Exit)"),
 ]
 

@@ -75,7 +75,7 @@ class Letter(Struct, Generic[M], eq=False):
         """Answer the call: its ``await`` returns the value.
 
         Returns:
-            Whether anybody hears it: not if this was cast, or if the caller has gone.
+            True if somebody hears it; False if this was cast, or the caller has gone.
 
         Raises:
             RuntimeError: it is settled: answered before, or you have asked for the next letter.
