@@ -6,33 +6,14 @@ from functools import partial
 
 from tests.mutants.fault import Mutant
 
-bucket = partial(Mutant, module="supervisor._core.bucket")
 permits = partial(Mutant, module="supervisor._core.permits")
 budgets = partial(Mutant, module="supervisor._runtime.budgets")
 broker = partial(Mutant, module="supervisor._runtime.broker")
 permit = partial(Mutant, module="supervisor._runtime.permit")
 
-LAWS = "tests/runtime/test_broker_laws.py::"
 BROKER = "tests/runtime/test_broker.py::"
-EVERY_WINDOW = f"{LAWS}test_every_window_holds_no_more_than_the_limit_and_nobody_is_lost"
 
 PERMITS = (
-    bucket(
-        fault="a window has always room",
-        law=10,
-        function="Bucket._has_room",
-        old="return self.taken + cost <= self.room",
-        new="return True",
-        killed_by=(EVERY_WINDOW,),
-    ),
-    bucket(
-        fault="a bucket is refilled above its burst",
-        law=10,
-        function="Bucket.take",
-        old="tokens = cap",
-        new="pass",
-        killed_by=(EVERY_WINDOW,),
-    ),
     permits(
         fault="what was drawn from the stock is not put to the account",
         law=10,
