@@ -193,23 +193,19 @@ class RunningBroker:
 
     async def _wait(self, budget: str, rank: int, cost: int) -> Permit:
         await checkpoint_if_cancelled()
-        permit = self._take(budget, cost)
-        if permit is not None:
+        try:
+            asked = self._take(budget, cost) or self._request(budget, rank, cost)
+        except Exception:
+            await checkpoint()  # or who tries again and again holds up those who could grant it
+            raise
+        if isinstance(asked, Permit):
             try:
                 await cancel_shielded_checkpoint()
             except BaseException:  # asyncio may cancel a task past its shield
-                permit.give_back()
+                asked.give_back()
                 raise
-            return permit
-        state = self._budgets[budget]
-        now = self._clock()
-        request = Request(rank, cost, now, current_effective_deadline())
-        request.signal = self._make_signal()
-        shed = state.ask(request, now)
-        if shed is not None:
-            shed.signal.set()
-        self._send.send_nowait((state, request))
-        self._wake()
+            return asked
+        state, request = asked
         try:
             await request.signal.wait()
         except BaseException:
@@ -217,6 +213,18 @@ class RunningBroker:
             self._wake()  # it may have been the next, or the last
             raise
         return self._granted(state, request)
+
+    def _request(self, budget: str, rank: int, cost: int) -> tuple[BudgetState, Request]:
+        """Have a place among those who wait."""
+        state, now = self._budgets[budget], self._clock()
+        request = Request(rank, cost, now, current_effective_deadline())
+        request.signal = self._make_signal()
+        shed = state.ask(request, now)
+        if shed is not None:
+            shed.signal.set()
+        self._send.send_nowait((state, request))
+        self._wake()
+        return state, request
 
     def _granted(self, state: BudgetState, request: Request) -> Permit:
         if request.state == "granted":

@@ -123,6 +123,39 @@ async def test_a_loop_of_permits_that_are_there_leaves_others_their_turn(budget:
         assert turns >= 5
 
 
+async def test_who_asks_again_whenever_he_is_refused_does_not_hold_up_who_waits() -> None:
+    async with open_supervisor(broker({"api": Limit(1, per=60)})):
+        held = await acquire("api")
+        log: list[Any] = []
+        async with create_task_group() as group:
+            group.start_soon(granted, 1, log)
+            await settle()
+            held.give_back()
+            with fail_after(1):
+                for _ in range(20):
+                    with pytest.raises(PermitRefused):
+                        await acquire("api")
+            assert len(log) == 1
+
+
+async def test_who_asks_a_stopping_broker_again_and_again_does_not_hold_it_up() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        for _ in range(20):
+            turns += 1
+            await checkpoint()
+
+    async with open_supervisor(broker()) as tree, create_task_group() as group:
+        await tree["broker"].stop()
+        group.start_soon(count)
+        for _ in range(100):
+            with pytest.raises(BrokerClosed):
+                await acquire("api")
+        assert turns >= 5
+
+
 # --- the order -------------------------------------------------------------------------------------
 
 
