@@ -85,6 +85,13 @@ class Brokers:
             found.clear()
         self._found.clear()
 
+    def deleted(self, path: str) -> None:
+        """A child is gone: nobody finds its brokers any more, and whoever waits for one is told."""
+        for broker in self._by_path.values():
+            if broker.path == path or broker.path.startswith(f"{path}/"):
+                broker._close()
+                self.forget()
+
     def close(self) -> None:
         """The tree is over: whoever still waits is told."""
         for broker in self._by_path.values():

@@ -51,7 +51,7 @@ from supervisor._core.step import step
 from supervisor._core.table import populate
 from supervisor._core.timers import next_deadline
 from supervisor._errors import ForeignCancellation, TreeFailed
-from supervisor._happenings import StopBegun, StopTimedOut
+from supervisor._happenings import Deleted, StopBegun, StopTimedOut
 from supervisor._runtime.broker import RunningBroker
 from supervisor._runtime.budgets import Brokers
 from supervisor._runtime.bus import Bus
@@ -400,6 +400,10 @@ class Runtime:
     def _moved(self, at: LiveNode, effect: Moved) -> None:
         at.wake(effect.child)
 
+    def _deleted(self, at: LiveNode, effect: Deleted) -> None:
+        self.brokers.deleted(effect.path)
+        self.bus.publish(effect)
+
     def _reason(self, at: LiveNode, effect: ReasonChanged) -> None:
         self.condition.note(effect)
 
@@ -450,6 +454,7 @@ _PERFORM: dict[type, Callable[[Runtime, LiveNode, Any], None]] = {
     GiveUpPermit: Runtime._give_up_permit,
     TellStuck: Runtime._tell_stuck,
     Moved: Runtime._moved,
+    Deleted: Runtime._deleted,
     ReasonChanged: Runtime._reason,
     AllReady: Runtime._all_ready,
     Finish: Runtime._finish,

@@ -28,6 +28,7 @@ from supervisor import (
     PermitRefused,
     PermitUsed,
     Priority,
+    Quarantine,
     RunningBroker,
     Supervisor,
     TreeInvalid,
@@ -38,7 +39,7 @@ from supervisor import (
     open_supervisor,
     try_acquire,
 )
-from supervisor.testing import Cued, settle
+from supervisor.testing import Boom, Cued, settle
 from tests.runtime.conftest import Told
 
 pytestmark = pytest.mark.usefixtures("leak_check")
@@ -590,6 +591,51 @@ async def test_who_still_waits_when_the_drain_is_over_is_told() -> None:
             start = current_time()
             await tree["broker"].stop()
         assert told == [start + 5]
+
+
+async def test_once_a_broker_is_deleted_the_next_one_that_has_the_budget_serves() -> None:
+    found: list[str] = []
+
+    async def look() -> None:
+        while True:
+            found.append(current_broker("api").path)
+            await sleep(1)
+
+    inner = Supervisor("inner", [Broker(ONE_A_SECOND), Component(look)])
+    async with open_supervisor(Supervisor("root", [Broker(ONE_A_SECOND), inner])) as tree:
+        await settle()
+        await tree["inner/broker"].stop()
+        await tree["inner/broker"].delete()
+        await sleep(1.5)
+    assert found == ["root/inner/broker", "root/broker"]
+
+
+async def test_who_waits_for_a_broker_that_is_set_aside_is_told_when_it_is_deleted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def crash(self: RunningBroker) -> Any:
+        raise Boom
+
+    ended: list[str] = []
+
+    async def ask() -> None:
+        try:
+            await acquire("api")
+        except BrokerClosed:
+            ended.append("told")
+
+    tree = broker(quarantine=Quarantine(crashes=1, open=600))
+    async with open_supervisor(tree) as running, create_task_group() as group:
+        await acquire("api")
+        monkeypatch.setattr(RunningBroker, "_grant", crash)
+        group.start_soon(ask)
+        await sleep(10)
+        assert not ended
+        await running["broker"].stop()
+        await running["broker"].delete()
+        await settle()
+        assert ended == ["told"]
+        group.cancel_scope.cancel()
 
 
 async def test_permits_outlive_the_supervisor_that_the_broker_is_in() -> None:
