@@ -35,7 +35,15 @@ nitpick_ignore_regex = [
     ("py:exc", r"[A-Z]\w*(Error|Exception|Exit)"),
 ]
 
-MADE_BY_THE_LIBRARY = {"Child", "CurrentChild", "Permit", "RunningBroker", "Subscription", "Tree"}
+MADE_BY_THE_LIBRARY = {
+    "Child",
+    "CurrentChild",
+    "Letter",
+    "Permit",
+    "RunningBroker",
+    "Subscription",
+    "Tree",
+}
 
 
 def hide_constructors(_app: Any, what: str, name: str, *_: Any) -> tuple[str, str] | None:

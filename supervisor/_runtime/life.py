@@ -15,9 +15,9 @@ from anyio.abc import TaskStatus
 from supervisor._core.child import AT_REST, ChildState
 from supervisor._core.effects import Exited, MarkedHealthy, ReportedReady
 from supervisor._errors import Decline, ScopesLeftOpen
+from supervisor._runtime.box import Box, leave
 from supervisor._runtime.clock import now
 from supervisor._runtime.context import current_life
-from supervisor._runtime.mailbox import Box, leave
 from supervisor._spec.tree import Broker, Resource
 from supervisor._words import Outcome
 

@@ -52,6 +52,7 @@ from supervisor._core.table import populate
 from supervisor._core.timers import next_deadline
 from supervisor._errors import ForeignCancellation, TreeFailed
 from supervisor._happenings import Deleted, StopBegun, StopTimedOut
+from supervisor._runtime.box import Box
 from supervisor._runtime.broker import RunningBroker
 from supervisor._runtime.budgets import Brokers
 from supervisor._runtime.bus import Bus
@@ -59,7 +60,6 @@ from supervisor._runtime.clock import clock, now, source_of_chance
 from supervisor._runtime.condition import TreeCondition
 from supervisor._runtime.deadlines import Deadlines
 from supervisor._runtime.life import Arguments, CurrentChild, live
-from supervisor._runtime.mailbox import Box
 from supervisor._runtime.restarts import Restarts
 from supervisor._runtime.scopes import native_cancellation, scopes
 from supervisor._spec.tree import Called, Leaf, Supervisor

@@ -11,18 +11,8 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from supervisor import CallFailed, MailboxClosed, MailboxFull, NotHandled
-from supervisor._core.letters import (
-    ADMITTED,
-    ANSWERED,
-    FEW,
-    GONE,
-    QUEUED,
-    TAKEN,
-    Failure,
-    Letter,
-    Letters,
-    Overflow,
-)
+from supervisor._core.lane import ADMITTED, ANSWERED, FEW, GONE, QUEUED, TAKEN, Letter
+from supervisor._core.letters import Failure, Letters, Overflow
 
 NEVER = float("inf")
 

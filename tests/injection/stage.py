@@ -26,7 +26,7 @@ from supervisor import (
     open_supervisor,
 )
 from supervisor._core.child import ChildState
-from supervisor._runtime.mailbox import Box
+from supervisor._runtime.box import Box
 from supervisor.testing import Hanging, SlowStopping, settle
 from supervisor.testing._faults import Fault
 

@@ -32,7 +32,7 @@ from supervisor import (
     open_supervisor,
 )
 from supervisor._core.letters import Failure, Overflow
-from supervisor._runtime.mailbox import Box
+from supervisor._runtime.box import Box
 
 from .conftest import Told
 
