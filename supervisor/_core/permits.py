@@ -11,11 +11,10 @@ from typing import Any, Final
 
 from supervisor._core.adapt import LONGEST, AdaptiveRate, Gate
 from supervisor._core.bucket import LATE, MOMENT, Bucket
-from supervisor._core.meter import WINDOWS, Meter
-from supervisor._core.waiting import RANKS, Request, Waiting
+from supervisor._core.meter import Meter
+from supervisor._core.waiting import Request, Waiting
 from supervisor._errors import BrokerClosed, CostTooHigh, PermitRefused
 from supervisor._spec.calls import Budget, Limit, Weights
-from supervisor._views import BudgetFigures, BudgetStatus
 
 # Where the meter counts what; the first five by class, so each has four places.
 WAITED, WAIT_TIME, REFUSED, SHED, ABANDONED = range(0, 20, 4)
@@ -189,10 +188,11 @@ class BudgetState:
         return False
 
     def give_back(self, cost: int, granted_at: float, now: float) -> None:
-        """Take a permit back that was not used. One of an earlier configuration is lost."""
+        """Take a permit back that was not used. One that was granted before the budget was last
+        configured is lost, as nobody knows what it would be worth now."""
         self._look(now)
         self.totals[GIVEN_BACK] += cost
-        if granted_at > self.configured_at:
+        if granted_at >= self.configured_at:  # in the same moment nothing was refilled
             self.bucket.give_back(cost, granted_at, now)
 
     # -- what the service says ----------------------------------------------------------------
@@ -257,6 +257,11 @@ class BudgetState:
             if request.cost > self.bucket.burst
         ]
 
+    def recall(self) -> None:
+        """Hand nothing out from the stock any more."""
+        self._account()
+        self.fresh_until = -math.inf
+
     def pause(self) -> None:
         """Grant nothing until :meth:`resume`."""
         self._account()
@@ -305,59 +310,16 @@ class BudgetState:
         lines = self.waiting.lines
         return lines[rank].weight / sum(line.weight for line in lines)
 
-    def refusal(self, why: str, retry_at: float) -> PermitRefused:
-        return PermitRefused(self.name, why, retry_at)
+    def why_refused(self, request: Request, now: float) -> Exception:
+        """The error for one who waited and is not granted: it was shed, or made too dear."""
+        if request.cost > self.bucket.burst:  # it was lowered meanwhile
+            return CostTooHigh(self.name, request.cost, self.bucket.burst)
+        retry_at = now + self.estimate(request.rank, request.cost, now)
+        return PermitRefused(self.name, "too many wait, and others are more important", retry_at)
 
-    def status(self, now: float) -> BudgetStatus:
-        """What the budget is like now."""
+    def look(self, now: float) -> None:
+        """Bring everything up to date, so that it can be read."""
         self._look_now(now)
-        bucket, gate = self.bucket, self.gate
-        limit = self.budget.limit
-        used = bucket.in_window(now)
-        capacity = bucket.n if bucket.ring is not None else bucket.burst
-        held = used if bucket.ring is not None else bucket.burst - bucket.available(now)
-        return BudgetStatus(
-            name=self.name,
-            state=self._state(now),
-            mode=self.budget.mode,
-            limit=None if limit is None else limit.n,
-            per=None if limit is None else limit.per,
-            burst=int(bucket.burst),
-            rate=bucket.rate,
-            used=held,
-            remaining=int(bucket.available(now)),
-            usage=held / capacity,
-            reset_at=max(bucket.due(bucket.burst, now), now),
-            not_before=gate.not_before if now < gate.not_before else None,
-            waiting={RANKS[line.rank]: line.live for line in self.waiting.lines},
-            longest_waiting=max(
-                (now - line.head().asked_at for line in self.waiting.lines if line.live),
-                default=0.0,
-            ),
-            shares={name: self.share(rank) for rank, name in enumerate(RANKS)},
-            learned=None if self.adaptive is None else self.adaptive.rate,
-        )
-
-    def figures(self, now: float) -> tuple[BudgetFigures, ...]:
-        """What happened in the last 1, 5 and 15 minutes, and since the beginning."""
-        self._look_now(now)
-        meter = self.meter
-        windows: list[tuple[float | None, list[float], float]] = [
-            (window, *meter.within(window, now)) for window in WINDOWS
-        ]
-        peak = max(peak for _, _, peak in windows)
-        windows.append((None, meter.totals, peak))
-        return tuple(
-            _figures(self.name, window, totals, peak, min(window or math.inf, now - meter.since))
-            for window, totals, peak in windows
-        )
-
-    def _state(self, now: float) -> Any:
-        if self.closed:
-            return "closed"
-        if self.paused:
-            return "paused"
-        return "shut" if now < self.gate.not_before else "open"
 
     # -- inside -------------------------------------------------------------------------------
 
@@ -423,7 +385,7 @@ class BudgetState:
             self.totals[REFUSED + request.rank] += 1
             retry_at = now + wait - allowed if allowed > 0 else now + wait
             why = f"it may take {wait:.3g} s, and there are {max(0.0, allowed):.3g} s"
-            raise self.refusal(why if wait < math.inf else "it grants none", retry_at)
+            raise PermitRefused(self.name, why if wait < math.inf else "it grants none", retry_at)
 
     def estimate(self, rank: int, cost: int, now: float) -> float:
         """Seconds that a request which comes now waits at most, as long as no class becomes busy
@@ -450,7 +412,7 @@ class BudgetState:
             self.totals[REFUSED + request.rank] += 1
             line = self.waiting.next()
             retry_at = math.inf if line is None else self.next_at(now)
-            raise self.refusal(f"{self.waiting.live:,} wait already", retry_at)
+            raise PermitRefused(self.name, f"{self.waiting.live:,} wait already", retry_at)
         return self._shed(newest)
 
     def _shed(self, request: Request) -> Request:
@@ -481,31 +443,3 @@ def _adaptive(budget: Budget, now: float) -> AdaptiveRate | None:
     if budget.adapt is None:
         return None
     return AdaptiveRate(budget.adapt, math.inf if budget.limit is None else budget.limit.rate, now)
-
-
-def _figures(
-    name: str, window: float | None, totals: list[float], longest: float, seconds: float
-) -> BudgetFigures:
-    def by_class(place: int) -> dict[str, int]:
-        return {RANKS[rank]: int(totals[place + rank]) for rank in range(4)}
-
-    waited = sum(totals[WAITED : WAITED + 4])
-    granted = int(totals[AT_ONCE]) + waited
-    wait = sum(totals[WAIT_TIME : WAIT_TIME + 4])
-    return BudgetFigures(
-        name=name,
-        window=window,
-        granted=int(granted),
-        waited=by_class(WAITED),
-        refused=by_class(REFUSED),
-        shed=by_class(SHED),
-        abandoned=by_class(ABANDONED),
-        cost=int(totals[COST]),
-        given_back=int(totals[GIVEN_BACK]),
-        throttled=int(totals[THROTTLED]),
-        would_wait=int(totals[WOULD_WAIT]),
-        average_wait=wait / granted if granted else 0.0,
-        average_wait_of_waiting=wait / waited if waited else 0.0,
-        longest_wait=longest,
-        rate=(totals[COST] - totals[GIVEN_BACK]) / seconds if seconds > 0 else 0.0,
-    )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Awaitable
-from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, Literal
 from weakref import ReferenceType, ref
 
@@ -61,7 +60,7 @@ class Box(Letters):
             declared.name, declared.capacity, declared.overflow, declared.failure, tree.now
         )
         self.tree = tree
-        self.thread = get_ident()
+        self.thread = tree.thread
         self.make_signal = tree.bus.make_signal
         self.bounded_wait = bounded_wait()
         self.declared: ReferenceType[Mailbox[Any]] = ref(declared, self._forget_if_idle)

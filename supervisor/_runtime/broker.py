@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 import anyio
@@ -21,16 +21,10 @@ from anyio import current_effective_deadline
 from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint, checkpoint_if_cancelled
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from supervisor._core.figures import figures, status
 from supervisor._core.permits import BudgetState
-from supervisor._core.waiting import Request
-from supervisor._errors import (
-    BrokerClosed,
-    CostTooHigh,
-    PermitRefused,
-    Problem,
-    TreeInvalid,
-    UnknownBudget,
-)
+from supervisor._core.waiting import RANKS, Request
+from supervisor._errors import BrokerClosed, CostTooHigh, Problem, TreeInvalid, UnknownBudget
 from supervisor._happenings import BudgetChanged, Event, GateShut, RateCut
 from supervisor._runtime.context import current_life
 from supervisor._runtime.permit import Acquisition, Permit, Unlimited, Waiting
@@ -47,7 +41,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("supervisor")
 
-RANKS: Final[dict[Priority | None, int]] = {"low": 0, "medium": 1, "high": 2, "critical": 3}
+PRIORITIES: Final[Mapping[str | None, int]] = {name: rank for rank, name in enumerate(RANKS)}
 
 FAIRNESS: Final = 128
 """So many are granted in one turn of the event loop."""
@@ -78,6 +72,7 @@ class RunningBroker:
     _passed: int
     _in_a_row: int
     _closed: bool
+    _serving: bool
     _asleep: bool
     _nap: anyio.CancelScope
     _send: MemoryObjectSendStream[_Asked]
@@ -105,7 +100,7 @@ class RunningBroker:
         self._send, self._receive = anyio.create_memory_object_stream[_Asked](math.inf)
         self._busy = {}
         self._nap = anyio.CancelScope()
-        self._asleep = False
+        self._serving = self._asleep = False
         return self
 
     def __repr__(self) -> str:
@@ -126,14 +121,16 @@ class RunningBroker:
 
         Raises:
             UnknownBudget: this broker has none of that name.
+            ValueError: there is no such priority.
             PermitRefused: when awaited; it cannot be had before the deadline of the scope that the
                 caller is in, or within the budget's ``max_wait``; or too many wait.
-            BrokerClosed: the broker is stopping.
-            CostTooHigh: the cost is more than the budget ever grants at once, or no whole number.
+            BrokerClosed: at once or when awaited; the broker is stopping.
+            CostTooHigh: at once or when awaited; the cost is more than the budget ever grants at
+                once, or no whole number.
         """
         if cost == 1 and (state := self._budgets.get(budget)) is not None and state.stock:
             now = self._clock()
-            if now < state.fresh_until:
+            if now < state.fresh_until and (priority is None or priority in PRIORITIES):
                 state.stock -= 1
                 state.last = now
                 return Permit(state, now)
@@ -149,10 +146,11 @@ class RunningBroker:
             return self._let_pass(budget, cost)
         if cost == 1 and state.stock:
             now = self._clock()
-            if now < state.fresh_until:
+            if now < state.fresh_until and (priority is None or priority in PRIORITIES):
                 state.stock -= 1
                 state.last = now
                 return Permit(state, now)
+        _rank(priority)
         return self._take(budget, cost)
 
     def _take(self, budget: str, cost: int) -> Permit | None:
@@ -222,8 +220,9 @@ class RunningBroker:
         shed = state.ask(request, now)
         if shed is not None:
             shed.signal.set()
-        self._send.send_nowait((state, request))
-        self._wake()
+        if self._serving:  # a new life finds those who wait by itself
+            self._send.send_nowait((state, request))
+            self._wake()
         return state, request
 
     def _granted(self, state: BudgetState, request: Request) -> Permit:
@@ -232,11 +231,7 @@ class RunningBroker:
             waited = at - request.asked_at
             return Permit(state, at, request.cost, waited)
         self._refuse_if_closed()
-        if request.cost > state.bucket.burst:  # it was lowered meanwhile
-            raise CostTooHigh(state.name, request.cost, state.bucket.burst)
-        now = self._clock()
-        retry_at = now + state.estimate(request.rank, request.cost, now)
-        raise PermitRefused(state.name, "too many wait, and others are more important", retry_at)
+        raise state.why_refused(request, self._clock())
 
     # --- reports -----------------------------------------------------------------------------------
 
@@ -306,7 +301,7 @@ class RunningBroker:
 
     def status(self, budget: str) -> BudgetStatus:
         """How the budget is now: its limit, what is left of it, and who waits."""
-        return self._state(budget).status(self._clock())
+        return status(self._state(budget), self._clock())
 
     def statistics(self) -> BrokerStatistics:
         """What happened to each budget in the last 1, 5 and 15 minutes, and in all."""
@@ -314,7 +309,7 @@ class RunningBroker:
         return BrokerStatistics(
             at=now,
             path=self.path,
-            budgets={name: state.figures(now) for name, state in self._budgets.items()},
+            budgets={name: figures(state, now) for name, state in self._budgets.items()},
             passed=self._passed,
         )
 
@@ -330,6 +325,7 @@ class RunningBroker:
         """One life of the broker."""
         self._closed = False
         self._adopt()
+        self._serving = True
         life.started(self)
         try:
             async with anyio.create_task_group() as group:
@@ -337,6 +333,7 @@ class RunningBroker:
                 await self._grant_until(life)
                 group.cancel_scope.cancel()
         finally:
+            self._serving = False
             if self._closed or (life._cancelled and life._is_last):
                 self._close()
 
@@ -354,6 +351,8 @@ class RunningBroker:
         await life.stopping.wait()
         if life._is_last:
             self._closed = True
+            for state in self._budgets.values():
+                state.recall()
         self._wake()
 
     async def _grant_until(self, life: CurrentChild) -> None:
@@ -449,9 +448,9 @@ def _rank(priority: Priority | None) -> int:
     if priority is None:
         life = current_life.get()
         priority = "medium" if life is None else life._state.spec.priority
-    rank = RANKS.get(priority)
+    rank = PRIORITIES.get(priority)
     if rank is None:
-        raise ValueError(f"priority is one of {', '.join(map(str, RANKS))}, not {priority!r}")
+        raise ValueError(f"priority is one of {', '.join(RANKS)}, not {priority!r}")
     return rank
 
 

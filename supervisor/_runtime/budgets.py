@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from threading import get_ident
 from typing import TYPE_CHECKING
 
 from supervisor._core.child import ChildState
@@ -35,9 +36,6 @@ class Brokers:
         spec = child.spec
         assert isinstance(spec, Broker)
         broker = self._by_path.get(child.path)
-        if broker is not None and broker._spec != spec:
-            broker._end()  # another child, in the place of one that was deleted
-            broker = None
         if broker is None:
             broker = self._by_path[child.path] = RunningBroker._of(self._tree, child, spec)
             self.forget()
@@ -86,10 +84,12 @@ class Brokers:
         self._found.clear()
 
     def deleted(self, path: str) -> None:
-        """A child is gone: nobody finds its brokers any more, and whoever waits for one is told."""
-        for broker in self._by_path.values():
+        """A child is gone, and with it its brokers: nobody finds them any more, and whoever waits
+        for one is told."""
+        for broker in tuple(self._by_path.values()):
             if broker.path == path or broker.path.startswith(f"{path}/"):
-                broker._close()
+                del self._by_path[broker.path]
+                broker._end()
                 self.forget()
 
     def close(self) -> None:
@@ -100,7 +100,12 @@ class Brokers:
 
 def _here() -> LiveNode:
     life = current_life.get()
-    return current_tree()._runtime.root if life is None else life._node
+    at = current_tree()._runtime.root if life is None else life._node
+    if get_ident() != at.tree.thread:
+        raise NoTree(
+            "not in the tree's event loop; call anyio.from_thread.run(acquire_rate_limit, ...)"
+        )
+    return at
 
 
 def acquire(budget: str, *, priority: Priority | None = None, cost: int = 1) -> Acquisition:
@@ -109,7 +114,8 @@ def acquire(budget: str, *, priority: Priority | None = None, cost: int = 1) -> 
     ``await acquire("exchange")`` waits for it; ``async with acquire("exchange") as permit`` also
     reports the call's answer, which an adaptive budget learns from. The broker is looked for among
     the siblings of the calling child and then further up; outside of children, in the one tree that
-    is open in this event loop. From a worker thread, ask by ``anyio.from_thread.run``.
+    is open in this event loop. From a worker thread, ask by
+    ``anyio.from_thread.run(acquire_rate_limit, ...)``.
 
     Args:
         budget: its name.
@@ -118,11 +124,12 @@ def acquire(budget: str, *, priority: Priority | None = None, cost: int = 1) -> 
         cost: how many permits it counts for; a whole number up to the budget's burst.
 
     Raises:
-        NoTree: no tree is open here, or several are.
+        NoTree: no tree is open here, or several are; or the caller is a worker thread.
         UnknownBudget: no broker has a budget of that name, and none lets it pass.
+        ValueError: there is no such priority.
         PermitRefused: when awaited; the permit cannot be had in time, or too many wait.
-        BrokerClosed: when awaited; the broker is stopping.
-        CostTooHigh: when awaited; the cost is more than the budget ever grants at once.
+        BrokerClosed: at once or when awaited; the broker is stopping.
+        CostTooHigh: at once or when awaited; the cost is more than the budget ever grants at once.
     """
     at = _here()
     return at.tree.brokers.find(at, budget).acquire(budget, priority=priority, cost=cost)

@@ -13,6 +13,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
+from threading import get_ident
 from typing import Any, Protocol
 
 import anyio
@@ -168,6 +169,7 @@ class Runtime:
         populate(node)
         self.root = LiveNode(self, node, None, None)
         self.now = clock()
+        self.thread = get_ident()
         self.cancelled = anyio.get_cancelled_exc_class()
         self.scopes = scopes()
         self.outcome: Outcome | None = None

@@ -11,7 +11,7 @@ from msgspec.structs import force_setattr
 from supervisor._spec.policy import Count, Positive, Seconds
 
 Rate: TypeAlias = Annotated[float, Meta(gt=0)]
-Weight: TypeAlias = Annotated[float, Meta(gt=0)]
+Weight: TypeAlias = Annotated[float, Meta(ge=0.001, le=1000)]
 Mode: TypeAlias = Literal["enforce", "shadow"]
 Unknown: TypeAlias = Literal["refuse", "pass"]
 
@@ -83,7 +83,7 @@ class Weights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What share of a budget each priority has while all of them wait: its weight by the sum.
 
     So by default critical calls get at least 67.5 %, high 22.5 %, medium 7.5 % and low 2.5 %. What
-    a class leaves unused goes to the others in proportion.
+    a class leaves unused goes to the others in proportion. Weights are from 0.001 to 1,000.
     """
 
     low: Weight = 1.0

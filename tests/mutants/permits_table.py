@@ -6,6 +6,7 @@ from functools import partial
 
 from tests.mutants.fault import Mutant
 
+bucket = partial(Mutant, module="supervisor._core.bucket")
 permits = partial(Mutant, module="supervisor._core.permits")
 budgets = partial(Mutant, module="supervisor._runtime.budgets")
 broker = partial(Mutant, module="supervisor._runtime.broker")
@@ -14,6 +15,32 @@ permit = partial(Mutant, module="supervisor._runtime.permit")
 BROKER = "tests/runtime/test_broker.py::"
 
 PERMITS = (
+    bucket(
+        fault="a window has always room",
+        law=10,
+        function="Bucket._has_room",
+        old="return self.taken + cost <= self.room",
+        new="return True",
+        killed_by=(f"{BROKER}test_who_waits_is_granted_when_the_window_has_room",),
+    ),
+    bucket(
+        fault="a bucket is refilled above its burst",
+        law=10,
+        function="Bucket.take",
+        old="tokens = cap",
+        new="pass",
+        killed_by=(f"{BROKER}test_after_a_rest_no_more_than_the_burst_is_granted_at_once",),
+    ),
+    broker(
+        fault="a broker that stops hands out what it had drawn",
+        law=10,
+        function="RunningBroker._when_asked_to_stop",
+        old="state.recall()",
+        new="pass",
+        killed_by=(
+            f"{BROKER}test_nothing_is_handed_out_any_more_once_the_broker_is_asked_to_stop",
+        ),
+    ),
     permits(
         fault="what was drawn from the stock is not put to the account",
         law=10,

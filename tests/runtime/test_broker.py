@@ -71,6 +71,12 @@ async def test_what_the_burst_allows_is_granted_at_once() -> None:
         assert try_acquire("api") is None
 
 
+async def test_after_a_rest_no_more_than_the_burst_is_granted_at_once() -> None:
+    async with open_supervisor(broker({"api": Limit.smooth(1, burst=2)})):
+        await sleep(100)
+        assert [try_acquire("api") is None for _ in range(3)] == [False, False, True]
+
+
 async def test_who_waits_is_granted_when_the_window_has_room() -> None:
     async with open_supervisor(broker({"api": Limit(5, per=10)})):
         start = current_time()
@@ -275,10 +281,34 @@ async def test_a_cost_that_can_never_be_granted_is_refused_at_once(cost: Any) ->
         assert len([await acquire("api") for _ in range(5)]) == 5
 
 
-async def test_a_priority_that_there_is_not_is_refused() -> None:
-    async with open_supervisor(broker()):
-        with pytest.raises(ValueError, match="priority is one of"):
-            await acquire("api", priority="urgent")  # type: ignore[arg-type]
+async def test_a_priority_that_there_is_not_is_refused_also_where_nobody_waits() -> None:
+    wrong: Any = "urgent"
+    async with open_supervisor(broker({"api": Limit(100, per=1)})):
+        for _ in range(6):
+            with pytest.raises(ValueError, match="priority is one of low, medium, high, critical"):
+                await acquire("api", priority=wrong)
+            with pytest.raises(ValueError, match="priority is one of"):
+                try_acquire("api", priority=wrong)
+            await acquire("api")
+
+
+async def test_a_worker_thread_is_told_to_ask_in_the_event_loop() -> None:
+    told: list[str] = []
+
+    def ask() -> None:
+        for call in (acquire, try_acquire):
+            with pytest.raises(NoTree) as refused:
+                call("api")
+            told.append(str(refused.value))
+        told.append(anyio.from_thread.run(acquire_rate_limit, "api"))
+
+    async def caller() -> None:
+        await anyio.to_thread.run_sync(ask)
+
+    async with open_supervisor(broker()) as tree:
+        await tree.start_soon(caller).wait()
+    assert "anyio.from_thread.run" in told[0]
+    assert (told[0], told[2]) == (told[1], 0)
 
 
 @pytest.mark.parametrize("seconds", [-1, math.inf, math.nan])
@@ -332,6 +362,18 @@ async def test_a_permit_given_back_is_there_for_the_next() -> None:
         assert try_acquire("api") is None
         permit.give_back()
         assert (await acquire("api")).waited == 0
+
+
+async def test_a_permit_given_back_in_the_moment_of_another_limit_is_there_again() -> None:
+    async with open_supervisor(broker({"api": Limit(2, per=60)})):
+        running = current_broker()
+        before = await acquire("api")
+        running.configure("api", Limit(2, per=60))
+        after = await acquire("api")
+        assert try_acquire("api") is None
+        after.give_back()
+        before.give_back()
+        assert [try_acquire("api") is None for _ in range(3)] == [False, False, True]
 
 
 async def test_a_permit_given_back_reaches_who_waits_at_once() -> None:
@@ -559,6 +601,54 @@ async def test_a_broker_that_is_stopped_refuses_and_one_that_is_started_again_gr
             try_acquire("api")
         await tree["broker"].start()
         assert (await acquire("api")).waited == 0
+
+
+async def test_nothing_is_handed_out_any_more_once_the_broker_is_asked_to_stop() -> None:
+    budgets = {"api": Limit(100, per=1), "slow": Limit.smooth(1, burst=1)}
+    async with open_supervisor(broker(budgets)) as tree, create_task_group() as group:
+        await acquire("slow")
+        group.start_soon(acquire_rate_limit, "slow")
+        await settle()
+        for _ in range(3):
+            assert try_acquire("api")
+        group.start_soon(tree["broker"].stop)  # which waits for the one who waits
+        await settle()
+        with pytest.raises(BrokerClosed):
+            try_acquire("api")
+
+
+def crash(_: RunningBroker) -> Any:
+    raise RuntimeError("the broker crashes")
+
+
+async def test_requests_that_give_up_while_the_broker_is_down_leave_nothing_behind() -> None:
+    tree = broker({"api": Limit(1, per=60)}, backoff=Backoff(first=50, jitter="none"))
+    async with open_supervisor(tree):
+        running = current_broker()
+        await acquire("api")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(RunningBroker, "_grant", crash)
+            running._wake()
+            async with create_task_group() as group:
+                group.start_soon(acquire_rate_limit, "api")
+                await settle()
+                group.cancel_scope.cancel()
+        for _ in range(20):
+            async with create_task_group() as group:
+                group.start_soon(acquire_rate_limit, "api")
+                await settle()
+                group.cancel_scope.cancel()
+        assert running._receive.statistics().current_buffer_used <= 1
+
+
+async def test_brokers_that_come_and_go_are_forgotten() -> None:
+    async with open_supervisor(Supervisor("root", [])) as tree:
+        for number in range(5):
+            child = await tree.add(Broker(ONE_A_SECOND, name=f"broker-{number}"))
+            await acquire("api")
+            await child.stop()
+            await child.delete()
+        assert not tree._runtime.brokers._by_path
 
 
 async def test_a_broker_that_is_stopped_serves_first_those_who_wait() -> None:

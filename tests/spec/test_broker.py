@@ -89,6 +89,8 @@ def test_a_right_budget_is_accepted(budget: Limit | Budget) -> None:
         (Budget(adapt=Adapt(start=0)), "api.adapt.start"),
         (Budget(adapt=Adapt(least=2, most=1)), "api.adapt.most"),
         (Budget(Limit(1, per=1), weights=Weights(low=0)), "api.weights.low"),
+        (Budget(Limit(1, per=1), weights=Weights(low=1e-320)), "api.weights.low"),
+        (Budget(Limit(1, per=1), weights=Weights(high=1e300)), "api.weights.high"),
         (Budget(Limit(1, per=1), max_waiting=0), "api.max_waiting"),
         (Budget(Limit(1, per=1), max_wait=math.nan), "api.max_wait"),
         (Budget(Limit(1, per=1), ramp=-1), "api.ramp"),
