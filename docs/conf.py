@@ -32,6 +32,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(anyio|asyncio|collections|contextlib|logging|msgspec|os|pytest|trio|typing)\..*"),
     ("py:.*", r"(Any|Awaitable|Callable|Iterator|Mapping|Sequence|TaskStatus|TracebackType)"),
     ("py:class", r"supervisor\._(core|runtime)\.\w+\.(BudgetState|Unlimited|Waiting|M|R)"),
+    ("py:class", r"[0-9.]+"),  # of a bound in an annotation
     ("py:exc", r"[A-Z]\w*(Error|Exception|Exit)"),
 ]
 
