@@ -23,6 +23,7 @@ from supervisor import (
     Limit,
     Mailbox,
     MailboxFull,
+    PermitRefused,
     Quarantine,
     Refused,
     Resource,
@@ -413,6 +414,10 @@ async def permits_are_waited_for(stage: Stage) -> None:
         async with acquire("api"):
             await sleep(1)
 
+    async def refused() -> None:
+        with move_on_after(0.1):  # it would take longer, so it is refused at once
+            await acquire("api")
+
     async def take_many() -> None:
         for _ in range(2 * broker.YIELDING):
             await acquire("many")
@@ -428,6 +433,7 @@ async def permits_are_waited_for(stage: Stage) -> None:
                 group.start_soon(stage.call, lambda: acquire_rate_limit("api"))
                 group.start_soon(stage.call, enter)
                 await sleep(1.5)
+                await stage.call(refused, raises=PermitRefused)
                 await stage.ask(tree, "broker", Child.restart)
                 current_broker().pause("wide")
                 for _ in range(3):

@@ -21,7 +21,7 @@ PERMITS = (
         function="Bucket._has_room",
         old="return self.taken + cost <= self.room",
         new="return True",
-        killed_by=(f"{BROKER}test_who_waits_is_granted_when_the_window_has_room",),
+        killed_by=(f"{BROKER}test_a_full_window_grants_nothing_although_the_bucket_was_refilled",),
     ),
     bucket(
         fault="a bucket is refilled above its burst",

@@ -71,6 +71,16 @@ async def test_what_the_burst_allows_is_granted_at_once() -> None:
         assert try_acquire("api") is None
 
 
+async def test_a_full_window_grants_nothing_although_the_bucket_was_refilled() -> None:
+    async with open_supervisor(broker({"api": Limit(5, per=10)})):
+        for _ in range(5):
+            await acquire("api")
+        await sleep(9)
+        assert try_acquire("api") is None
+        await sleep(1)
+        assert try_acquire("api") is not None
+
+
 async def test_after_a_rest_no_more_than_the_burst_is_granted_at_once() -> None:
     async with open_supervisor(broker({"api": Limit.smooth(1, burst=2)})):
         await sleep(100)
