@@ -18,8 +18,11 @@ from tests.mutants.table import MUTANTS
 
 def main(args: Sequence[str] | None = None) -> int:
     """Try the mutants out; 1 if one of them lives on."""
-    chosen = _parser().parse_args(args)
+    parser = _parser()
+    chosen = parser.parse_args(args)
     mutants = [mutant for mutant in MUTANTS if chosen.only.lower() in _words(mutant)]
+    if not mutants:
+        parser.error(f"no mutant has {chosen.only!r} in it; leave --only out to see them all")
     began = time.perf_counter()
     if failed := without_faults(mutants):
         print(f"the tests fail without any fault\n{failed}")
