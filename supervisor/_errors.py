@@ -286,3 +286,42 @@ class NotHandled(RuntimeError):
             f"the reader of mailbox {mailbox!r} went on without an answer; "
             "it has to reply() to each call, or fail() it"
         )
+
+
+class BreakerOpen(RuntimeError):
+    """The call was not made: the calls of its guard fail, and its breaker refuses them for a while.
+
+    The fault is the service's, or an operator has said so. ``retry_at`` is when to ask again, in
+    seconds of the tree's clock; infinity while an operator holds it open without an end. ``cause``
+    is the failure that it opened for, as text.
+    """
+
+    def __init__(self, guard: str, retry_at: float, seconds: float, cause: str) -> None:
+        self.guard: str = guard
+        self.retry_at: float = retry_at
+        self.cause: str = cause
+        again = (
+            f"ask again in {seconds:.3g} s" if seconds < float("inf") else "until it is released"
+        )
+        super().__init__(f"the breaker of {guard!r} is open, {again}: {cause}")
+
+
+class FallbackFailed(RuntimeError):
+    """A call failed, and so did all that was to serve in its place. The call's own error is its
+    ``__cause__``; the fallbacks' are in its notes."""
+
+    def __init__(self, guard: str) -> None:
+        self.guard: str = guard
+        super().__init__(f"the call of {guard!r} failed, and its fallbacks did, too")
+
+
+class GuardDiffers(ValueError):
+    """The tree has a guard of that name which is declared otherwise. Declare it once, in a module
+    that both sides import, or give it another name."""
+
+    def __init__(self, guard: str, field: str, here: object, there: object) -> None:
+        self.guard: str = guard
+        super().__init__(
+            f"guard {guard!r} is declared twice, with {field}={here!r} and {field}={there!r}; "
+            "declare it once, or rename one"
+        )

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from supervisor._words import Condition, HoldOwner
+from supervisor._words import Condition, Forced, HoldOwner, Severity
 
 Action: TypeAlias = Literal["restart", "quarantine", "escalate", "finish", "forget", "none"]
 Fate: TypeAlias = Literal["dropped", "dead letter", "once more", "its caller is told"]
@@ -30,6 +30,25 @@ Rule: TypeAlias = Literal[
     "stuck",
     "significant",
     "asked",
+]
+
+
+AttemptRule: TypeAlias = Literal[
+    "retried",  # after a delay
+    "no retries",  # the guard makes none
+    "retries used up",
+    "not retried",  # an error of this kind does not go away by itself
+    "retried further in",  # by a guard that the call went through
+    "deadline",  # the delay would end past it
+    "asked for too long",  # the service wants a longer rest than max_retry_after
+    "retry budget",  # all calls together have used theirs up
+]
+BreakerRule: TypeAlias = Literal[
+    "failures in a row",
+    "failure rate",
+    "slow calls",
+    "probes failed",
+    "no verdict in time",  # of the probes of a half-open breaker
 ]
 
 
@@ -261,6 +280,88 @@ class LettersLost(Event, frozen=True, gc=False):
     mailbox: str
     count: int
     why: Literal["full", "left"]
+
+
+class AttemptFailed(Event, frozen=True):
+    """One attempt of a guarded call failed, the ``attempt``-th from 1. ``path`` and ``life`` are of
+    the child that calls, the tree's own and 0 outside of children.
+
+    ``rule`` says what follows: it is made again after ``delay`` seconds, or why not. ``took`` is how
+    long the attempt was under way. ``call`` numbers the calls of the tree; ``context`` is what the
+    caller had to say of it.
+    """
+
+    life: int
+    guard: str
+    call: int
+    attempt: int
+    error: BaseException
+    severity: Severity
+    rule: AttemptRule
+    delay: float
+    took: float
+    context: str = ""
+
+
+class CallRecovered(Event, frozen=True, gc=False):
+    """A guarded call that had failed before has succeeded at its ``attempt``-th attempt, ``took``
+    seconds after it began."""
+
+    life: int
+    guard: str
+    call: int
+    attempt: int
+    took: float
+
+
+class FallbackServed(Event, frozen=True, gc=False):
+    """A guarded call failed, and the ``level``-th link of its guard's chain of fallbacks answered in
+    its place. ``why`` is the call's error, as text."""
+
+    life: int
+    guard: str
+    call: int
+    level: int
+    why: str
+
+
+class BreakerOpened(Event, frozen=True, gc=False):
+    """A guard's breaker has opened: calls are refused ``until`` then, for ``open`` seconds, the
+    ``times``-th time in a row. ``cause`` is the last failure, as text. ``metrics only``: it would
+    have opened, but lets them through."""
+
+    guard: str
+    rule: BreakerRule
+    until: float
+    open: float
+    times: int
+    cause: str
+    metrics_only: bool = False
+
+
+class BreakerHalfOpened(Event, frozen=True, gc=False):
+    """The time of an open breaker is over: a probe is under way. ``rejected`` calls were refused
+    meanwhile."""
+
+    guard: str
+    rejected: int
+
+
+class BreakerClosed(Event, frozen=True, gc=False):
+    """The probes of a half-open breaker succeeded, ``took`` seconds after it had first opened."""
+
+    guard: str
+    took: float
+
+
+class BreakerForced(Event, frozen=True, gc=False):
+    """An operator holds a breaker in a state, for a reason, ``until`` then or until it is released;
+    ``state`` is ``None`` when it is released, or its time was over."""
+
+    guard: str
+    state: Forced | None
+    reason: str
+    until: float | None = None
 
 
 class Dropped(Event, frozen=True, gc=False):

@@ -7,7 +7,17 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
-from supervisor._words import Condition, Hold, Outcome, Priority, RestartType, State
+from supervisor._words import (
+    BreakerState,
+    Condition,
+    Forced,
+    Hold,
+    Outcome,
+    Priority,
+    RestartType,
+    Severity,
+    State,
+)
 
 Kind: TypeAlias = Literal["component", "resource", "broker", "supervisor"]
 BudgetCondition: TypeAlias = Literal["open", "shut", "paused", "closed"]
@@ -179,3 +189,150 @@ class MailboxStatistics(Struct, frozen=True):
     rejected: int
     withdrawn: int
     longest_wait: float
+
+
+class BreakerStatus(Struct, frozen=True, kw_only=True):
+    """A breaker at one moment. Times are in seconds of the tree's clock.
+
+    ``forced`` is set while an operator holds it, with his ``reason`` and ``until`` when. ``retry_at``
+    is when a call may be let through again, if none is now. ``probes`` are under way, ``good`` and
+    ``bad`` have ended. Of the last window: ``calls``, ``failures`` and ``slow`` ones; ``in_a_row``
+    are the failures since the last success. ``times`` it has opened in a row, ``trips`` in all;
+    ``rejected`` calls in all.
+    """
+
+    state: BreakerState
+    since: float
+    forced: Forced | None
+    reason: str
+    until: float | None
+    retry_at: float | None
+    cause: str
+    probes: int
+    good: int
+    bad: int
+    calls: int
+    failures: int
+    slow: int
+    in_a_row: int
+    times: int
+    trips: int
+    rejected: int
+
+
+class GuardFigures(Struct, frozen=True, kw_only=True):
+    """What happened to a guard within a ``window`` of seconds up to now; ``None`` for all time.
+
+    ``calls`` ended, of which ``succeeded`` at once, were ``recovered`` by a retry, were ``served`` by
+    a fallback, ``failed``, or were ``cancelled``. ``attempts`` were made, of which ``retries``;
+    ``throttled`` ones were answered by "too many", ``timed_out`` took too long. ``rejected`` were
+    refused by the breaker, ``refused`` by the broker. ``success_rate`` is that of calls that were
+    not cancelled; ``None`` where there are none.
+    """
+
+    window: float | None
+    calls: int
+    succeeded: int
+    recovered: int
+    served: int
+    failed: int
+    cancelled: int
+    attempts: int
+    retries: int
+    throttled: int
+    timed_out: int
+    rejected: int
+    refused: int
+    success_rate: float | None
+
+
+class GuardStatus(Struct, frozen=True, kw_only=True):
+    """A guard at one moment: ``under_way`` are its calls, ``retrying`` those of them that wait for
+    their next attempt, ``retry_tokens`` what is left of the retries' budget. ``figures`` are of the
+    last 1, 5 and 15 minutes, and of all time."""
+
+    name: str
+    budget: str | None
+    breaker: BreakerStatus | None
+    under_way: int
+    retrying: int
+    retry_tokens: float
+    figures: tuple[GuardFigures, ...]
+
+
+Resolution: TypeAlias = Literal[
+    "retried",  # a later attempt of the same call succeeded
+    "fallback",  # a fallback served in its place
+    "restarted",  # a later life stayed up
+    "finished",  # a later life did what it was to do, and returned
+    "breaker closed",  # the service is well again
+]
+
+
+class ErrorRecord(Struct, frozen=True, kw_only=True):
+    """A failed attempt of a guarded call, or a crashed life: text and numbers, no live objects.
+
+    ``at`` is in seconds of the tree's clock, ``time`` the wall clock's, in seconds since 1970.
+    ``component`` is the child's path, ``life`` its number. ``guard`` and ``call`` are empty and 0
+    for a crash. ``attempt`` numbers the attempts of the call from 1, or the restarts in a row.
+    ``fingerprint`` is the same for errors of one type, place and message (numbers and quoted words
+    left out); ``where`` is the innermost own frame.
+    """
+
+    id: int
+    at: float
+    time: float
+    component: str
+    life: int
+    type: str
+    message: str
+    severity: Severity
+    fingerprint: str
+    where: str
+    guard: str = ""
+    call: int = 0
+    attempt: int = 1
+    context: str = ""
+    resolved: bool = False
+    resolution: Resolution | None = None
+    resolved_at: float | None = None
+
+
+class ErrorGroup(Struct, frozen=True, kw_only=True):
+    """All errors of one fingerprint: how many, and when the first and the last were, in seconds of
+    the tree's clock."""
+
+    fingerprint: str
+    type: str
+    message: str
+    where: str
+    count: int
+    first: float
+    last: float
+
+
+class ErrorSummary(Struct, frozen=True, kw_only=True):
+    """The errors of a tree, or of what is at or below a ``path``.
+
+    ``within`` has the number of errors in the last 1, 5, 15 and 60 minutes, by those seconds.
+    ``by_component``, ``by_severity`` and ``by_type`` count those of the last hour, ``most_common``
+    the five most frequent ``component:type`` of the last hundred. ``recovery_rate`` is the share of
+    those kept that are resolved; ``None`` where there are none. ``breakers`` has the state of each
+    guard's breaker, ``trips`` how often all of them have opened. ``forgotten`` records had to make
+    room for newer ones.
+    """
+
+    at: float
+    path: str
+    total: int
+    within: Mapping[float, int]
+    by_component: Mapping[str, int]
+    by_severity: Mapping[str, int]
+    by_type: Mapping[str, int]
+    most_common: tuple[tuple[str, int], ...]
+    groups: tuple[ErrorGroup, ...]
+    resolved: int
+    recovery_rate: float | None
+    breakers: Mapping[str, str]
+    trips: int
+    forgotten: int

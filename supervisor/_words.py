@@ -28,6 +28,14 @@ HoldOwner: TypeAlias = Literal[
     "standby",  # a fallback whose primary is not held
 ]
 
+Severity: TypeAlias = Literal["low", "medium", "high", "critical"]
+BreakerState: TypeAlias = Literal["closed", "open", "half-open"]
+Forced: TypeAlias = Literal[
+    "open",  # every call is refused, by an operator's word
+    "disabled",  # every call is let through, and nothing is counted
+    "metrics only",  # every call is let through; it counts, and tells when it would have opened
+]
+
 Complaint: TypeAlias = Literal["quarantined", "on its fallback", "not ready", "stuck", "failed"]
 
 

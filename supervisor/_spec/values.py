@@ -33,7 +33,7 @@ from msgspec.inspect import (
 Wrong: TypeAlias = tuple[str, str]
 """What is wrong with a value, and what to write instead."""
 
-UNBOUNDED: Final = frozenset({"deadline", "within", "reset_after", "most"})
+UNBOUNDED: Final = frozenset({"deadline", "within", "reset_after", "most", "reserve"})
 """Fields where infinity says something: wait for ever, count for ever, never."""
 
 LONGEST: Final = 60
