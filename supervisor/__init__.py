@@ -37,6 +37,7 @@ from supervisor._errors import CostTooHigh as CostTooHigh
 from supervisor._errors import BreakerOpen as BreakerOpen
 from supervisor._errors import FallbackFailed as FallbackFailed
 from supervisor._errors import GuardDiffers as GuardDiffers
+from supervisor._errors import NonRetryable as NonRetryable
 from supervisor._errors import BrokerClosed as BrokerClosed
 from supervisor._happenings import Added as Added
 from supervisor._happenings import AttemptFailed as AttemptFailed

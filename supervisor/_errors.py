@@ -306,6 +306,13 @@ class BreakerOpen(RuntimeError):
         super().__init__(f"the breaker of {guard!r} is open, {again}: {cause}")
 
 
+class NonRetryable(Exception):
+    """A base for errors of one's own that no guard is to retry, whatever it retries else: what was
+    asked for is wrong, and will be. Any error says so by ``retryable = False``."""
+
+    retryable: bool = False
+
+
 class FallbackFailed(RuntimeError):
     """A call failed, and so did all that was to serve in its place. The call's own error is its
     ``__cause__``; the fallbacks' are in its notes."""

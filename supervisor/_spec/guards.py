@@ -23,13 +23,15 @@ class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How often and after what delays a call that failed is made again.
 
     Everything of one call is on its stack, so that any number of tasks share a policy. The delay is
-    capped before it is drawn. ``decorrelated`` draws from ``base`` to ``factor + 1`` times the last
-    delay ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015); the others draw from
-    ``base * factor**n``: ``full`` from 0 on, ``equal`` from half of it, ``none`` takes it as it is.
+    capped before it is drawn. ``decorrelated`` draws from ``base`` (half of ``cap`` if that is less)
+    to ``factor + 1`` times the last delay ("Exponential Backoff And Jitter", AWS Architecture Blog,
+    2015); the others draw from ``base * factor**n``: ``full`` from 0 on, ``equal`` from half of it,
+    ``none`` takes it as it is.
 
     Retries of all calls share a budget: each takes a token, each call that succeeds at once puts
-    back ``share`` of one, each second ``reserve``, up to what ten seconds of ``reserve`` make (the
-    retry budget of Twitter's Finagle). So a service that is down is not asked four times as often.
+    back ``share`` of one, each second ``reserve``, up to what ten seconds of ``reserve`` make, or up
+    to ten (the retry budget of Twitter's Finagle). So a service that is down is not asked four times
+    as often.
 
     Args:
         retries: after the first call; 0 for none, ``None`` for no end but the ``deadline``.
