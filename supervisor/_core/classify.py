@@ -7,7 +7,6 @@ stranger's error has for attributes may raise; then it is not there.
 
 from __future__ import annotations
 
-import calendar
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -35,7 +34,7 @@ What: TypeAlias = Literal[
     "ignored",  # the caller's own, or our own refusal: it says nothing of the service
 ]
 
-MARGIN: Final = 1e9
+LONGEST_REST: Final = 1e9
 """Seconds, some thirty years: a rest is at most so long, and so a finite number."""
 
 WORST_FIRST: Final = get_args(What)
@@ -85,8 +84,8 @@ _FILES: Final = (
     ProcessLookupError,
 )
 
-LONGEST: Final = 100
-"""Characters: what is longer is neither a number nor a date."""
+CHARACTERS: Final = 100
+"""Text that is longer is neither a number nor a date."""
 
 _PASSING_4XX: Final = (408, 425, 429)
 _CAUSES: Final = 8
@@ -378,19 +377,20 @@ def _seconds(value: Any, wall: float) -> float | None:
         if isinstance(value, str):
             return _of_text(value.strip(), wall)
         seconds = value if isinstance(value, int | float) else value.total_seconds()
-        return min(float(seconds), MARGIN) if seconds >= 0 else None
+        return min(float(seconds), LONGEST_REST) if seconds >= 0 else None
     except OverflowError:
-        return MARGIN if value > 0 else None
+        return LONGEST_REST if value > 0 else None
     except Exception:  # something else under that name
         return None
 
 
 def _of_text(text: str, wall: float) -> float | None:
-    if len(text) > LONGEST:
+    if len(text) > CHARACTERS:
         return None
     if _SECONDS.fullmatch(text):
-        return min(float(text), MARGIN)
-    from email.utils import parsedate_to_datetime  # heavy, and dates are rare
+        return min(float(text), LONGEST_REST)
+    from calendar import timegm  # heavy, as the other, and dates are rare
+    from email.utils import parsedate_to_datetime
 
-    moment = calendar.timegm(parsedate_to_datetime(text).utctimetuple())
-    return min(max(0.0, moment - wall), MARGIN)
+    moment = timegm(parsedate_to_datetime(text).utctimetuple())
+    return min(max(0.0, moment - wall), LONGEST_REST)
