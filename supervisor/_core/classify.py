@@ -279,8 +279,9 @@ def _is_of_a_connection(error: BaseException) -> bool:
 def _has_to_do_with_http(error: BaseException) -> bool:
     """Whether it knows of a request; looked for in its type too, where a property may raise."""
     return any(
-        hasattr(type(error), name) or _attribute(error, name) is not None
+        _attribute(holder, name) is not None
         for name in ("request", "request_info")
+        for holder in (type(error), error)
     )
 
 

@@ -117,7 +117,7 @@ def _behind(error: BaseException, handled: BaseException | None) -> Iterator[Bas
         seen.add(id(behind))
         yield behind
         if isinstance(behind, BaseExceptionGroup):
-            waiting.extend(behind.exceptions)
+            waiting.extend(behind.exceptions[:LOOKED_AT])
         waiting.extend(e for e in (behind.__cause__, behind.__context__) if e is not None)
 
 

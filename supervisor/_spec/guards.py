@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from inspect import iscoroutinefunction
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 from msgspec import Meta, Struct
@@ -163,7 +164,7 @@ def wrong_matchers(path: str, matchers: object) -> Iterator[tuple[str, Wrong]]:
         if isinstance(matcher, type):
             if not issubclass(matcher, Exception):
                 yield path, (f"has {shown(matcher)}, which is no type of error", _MATCHERS)
-        elif not callable(matcher):
+        elif not callable(matcher) or iscoroutinefunction(matcher):  # one is true, whatever it says
             yield path, (f"has {shown(matcher)}", _MATCHERS)
 
 

@@ -7,6 +7,7 @@ import math
 import pickle
 import random
 import traceback
+from collections import Counter
 from itertools import pairwise
 from typing import Any, get_args
 
@@ -200,6 +201,22 @@ def test_no_number_of_attempts_overflows(jitter: Spread) -> None:
         assert 0 <= delay <= 30
 
 
+@pytest.mark.parametrize(("jitter", "most"), [("decorrelated", 40), ("full", 60), ("none", 1000)])
+def test_a_thousand_calls_that_fail_together_do_not_come_back_together(
+    jitter: Spread, most: int
+) -> None:
+    """The most of their second retries in any twentieth of a second."""
+    chance = random.Random(7)
+    calls = [Call(Retry(base=0.5, cap=8, jitter=jitter)) for _ in range(1000)]
+    for call in calls:
+        call.fail(draw=chance.random())
+        call.fail(draw=chance.random())
+
+    moments = Counter(int(call.now / 0.05) for call in calls)
+
+    assert most / 4 <= max(moments.values()) <= most
+
+
 # --- what the service asks for ---------------------------------------------------------------------
 
 
@@ -314,6 +331,41 @@ def test_nested_retries_can_be_asked_for() -> None:
     call = Call(Retry(nested="on"))
 
     assert call.fail(nested=True) is not None
+
+
+def asked_of_the_service(layers: int, policy: Retry, budget: RetryBudget) -> int:
+    """How often a service that is down is called through so many guards, one within the other."""
+    asked = 0
+
+    def call(layer: int, now: float) -> float:
+        nonlocal asked
+        if not layer:
+            asked += 1
+            raise ConnectionError(now)
+        attempts, since = Attempts(policy, now), now
+        while True:
+            try:
+                return call(layer - 1, now)
+            except ConnectionError as exc:
+                now = exc.args[0]
+                nested = was_retried(exc, since=since, guard=str(layer))
+                delay, _ = attempts.failed(PASSING, "Down", now, 0.5, budget, nested)
+                if delay is None:
+                    if note := attempts.note(now, str(layer)):
+                        note.put_on(exc)
+                    raise
+                now += delay
+
+    for moment in (0.0, 1000.0):
+        with pytest.raises(ConnectionError):
+            call(layers, moment)
+    return asked // 2
+
+
+@pytest.mark.parametrize("base", [1, 0], ids=["with delays", "in one instant"])
+def test_three_layers_make_four_calls_and_not_sixty_four(base: int) -> None:
+    assert asked_of_the_service(3, Retry(base=base), unlimited()) == 4
+    assert asked_of_the_service(3, Retry(base=base, nested="on"), unlimited()) == 64
 
 
 # --- the budget ------------------------------------------------------------------------------------
