@@ -59,11 +59,14 @@ class ChildView(Struct, frozen=True):
 
 
 class TreeView(Struct, frozen=True):
-    """A tree at the moment ``at`` (seconds of the tree's clock)."""
+    """A tree at the moment ``at`` (seconds of the tree's clock), with the budgets of its brokers and
+    the guards that were called."""
 
     at: float
     condition: Condition
     root: ChildView
+    budgets: tuple[BudgetStatus, ...] = ()
+    guards: tuple[GuardStatus, ...] = ()
 
 
 class Explanation(Struct, frozen=True):
@@ -318,8 +321,10 @@ class ErrorSummary(Struct, frozen=True, kw_only=True):
     ``by_component``, ``by_severity`` and ``by_type`` count those of the last hour, ``most_common``
     the five most frequent ``component:type`` of the last hundred. ``recovery_rate`` is the share of
     those kept that are resolved; ``None`` where there are none. ``breakers`` has the state of each
-    guard's breaker, ``trips`` how often all of them have opened. ``forgotten`` records had to make
-    room for newer ones.
+    guard's breaker, ``trips`` how often all of them have opened; of a path, of the guards that its
+    errors came through. ``groups`` are all of the tree, of a path those of the records kept.
+    ``forgotten`` records, and ``groups_forgotten``, had to make room for newer ones. Where too many
+    components fail at once to be told apart, ``supervisor/*`` stands for the others.
     """
 
     at: float
@@ -336,3 +341,4 @@ class ErrorSummary(Struct, frozen=True, kw_only=True):
     breakers: Mapping[str, str]
     trips: int
     forgotten: int
+    groups_forgotten: int

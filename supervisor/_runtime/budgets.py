@@ -12,6 +12,7 @@ from supervisor._runtime.broker import RunningBroker
 from supervisor._runtime.context import current_life, current_tree
 from supervisor._runtime.permit import Acquisition, Permit
 from supervisor._spec.tree import Broker
+from supervisor._views import BudgetStatus
 from supervisor._words import Priority
 
 if TYPE_CHECKING:
@@ -76,6 +77,12 @@ class Brokers:
                 if type(child.spec) is Broker:
                     yield self.of(child)
             at = at.parent
+
+    def statuses(self) -> tuple[BudgetStatus, ...]:
+        """How the budgets of all brokers are now."""
+        return tuple(
+            broker.status(budget) for broker in self._by_path.values() for budget in broker._budgets
+        )
 
     def forget(self) -> None:
         """Look anew for each budget: there are more or fewer of them."""

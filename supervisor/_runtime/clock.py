@@ -67,6 +67,12 @@ def wall(at: float) -> datetime:
     return datetime.fromtimestamp(time.time() + at - now()).astimezone()
 
 
+def stamp(at: float, now: float) -> float:
+    """The wall-clock time of a moment of the event loop's clock, in seconds since 1970; ``now`` is
+    what that clock says."""
+    return time.time() + at - now
+
+
 def source_of_chance() -> random.Random:
     """Where a tree's random draws come from."""
     return draws.get() or random.Random()

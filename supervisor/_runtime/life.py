@@ -125,6 +125,7 @@ class CurrentChild(TaskStatus[Any]):
             return
         if self._is_current and self._state.up:
             self._node.tree.feed(self._node, MarkedHealthy(self._state))
+            self._node.tree.recorder.healthy(self.path)
 
     def started(self, value: Any = None) -> None:
         """anyio's ``task_status.started``: the life is ready, ``value`` is its start value.

@@ -61,6 +61,7 @@ from supervisor._runtime.clock import clock, now, source_of_chance
 from supervisor._runtime.condition import TreeCondition
 from supervisor._runtime.deadlines import Deadlines
 from supervisor._runtime.life import Arguments, CurrentChild, live
+from supervisor._runtime.recorder import Recorder
 from supervisor._runtime.restarts import Restarts
 from supervisor._runtime.scopes import native_cancellation, scopes
 from supervisor._spec.tree import Called, Leaf, Supervisor
@@ -169,6 +170,8 @@ class Runtime:
         populate(node)
         self.root = LiveNode(self, node, None, None)
         self.now = clock()
+        self.recorder = Recorder(self)
+        self.bus.sinks.append(self.recorder.note)
         self.thread = get_ident()
         self.cancelled = anyio.get_cancelled_exc_class()
         self.scopes = scopes()

@@ -22,7 +22,7 @@ from supervisor._spec.edges import edges_for, expand, outer_needs
 from supervisor._spec.policy import Backoff, Quarantine, Stop
 from supervisor._spec.tree import Component, Resource, Spec, callable_name
 from supervisor._spec.validate import KINDS, check_child
-from supervisor._views import Explanation, TreeView
+from supervisor._views import ErrorRecord, ErrorSummary, Explanation, TreeView
 from supervisor._words import Binding, Condition, Priority, RestartType, Status
 
 
@@ -287,14 +287,38 @@ class Tree:
         """
         if capacity < 1:
             raise ValueError(f"capacity must be at least 1, not {capacity!r}")
-        if path and path != self.name and not path.startswith(f"{self.name}/"):
-            path = f"{self.name}/{path}"
-        return Subscription._of(self._runtime.bus, kinds, path, capacity)
+        return Subscription._of(self._runtime.bus, kinds, self._whole(path), capacity)
 
     def snapshot(self) -> TreeView:
         """A picture of the whole tree at this moment."""
-        at = now()
-        return TreeView(at, self.condition, root_view(self._runtime.root.node, at))
+        at, runtime = now(), self._runtime
+        return TreeView(
+            at,
+            self.condition,
+            root_view(runtime.root.node, at),
+            runtime.brokers.statuses(),
+            tuple(runtime.recorder.guards()),
+        )
+
+    def errors(self, path: str = "", *, unresolved: bool = False) -> tuple[ErrorRecord, ...]:
+        """The last thousand errors: crashes, and attempts of guarded calls that failed, the oldest
+        first, each with what became of it by now. They can be asked for after the tree's end, too.
+
+        Args:
+            path: only those of what is at or below it.
+            unresolved: only those that nothing has resolved yet.
+        """
+        return self._runtime.recorder.records(self._whole(path), unresolved=unresolved)
+
+    def summary(self, path: str = "") -> ErrorSummary:
+        """The errors of the tree, or of what is at or below ``path``, in figures."""
+        return self._runtime.recorder.summary(self._whole(path))
+
+    def _whole(self, path: str) -> str:
+        """A path with the root's name in front; empty for the whole tree."""
+        if path in ("", self.name):
+            return ""
+        return path if path.startswith(f"{self.name}/") else f"{self.name}/{path}"
 
     def explain(self, path: str = "") -> Explanation:
         """Why a child, or the tree itself, is as it is: print it.

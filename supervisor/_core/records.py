@@ -1,0 +1,502 @@
+"""Error records: what went wrong, as text and numbers, and what became of it.
+
+No exception, traceback or frame is kept: a record that held one would hold all that its frames do.
+Where an error came from is looked at when it is recorded, and known again by its type and place.
+Whether it is resolved follows from later events. What only time brings about (a life that has stayed
+up for long enough) is found when somebody asks or the child's next event comes, and dated when it
+became true.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from types import CodeType, TracebackType
+from typing import Any, Final
+from zlib import crc32
+
+from msgspec import Struct
+
+from supervisor._happenings import (
+    AttemptFailed,
+    BreakerClosed,
+    CallRecovered,
+    Crashed,
+    Deleted,
+    Event,
+    FallbackServed,
+    Ready,
+    Recovered,
+    Returned,
+    Started,
+    StopAsked,
+    Stopped,
+    StopTimedOut,
+)
+from supervisor._views import ErrorGroup, ErrorRecord, Resolution
+from supervisor._words import Severity
+
+CAPACITY: Final = 1000
+"""Records that are kept, and fingerprints, and places where errors come from."""
+
+LONGEST: Final = 500
+"""Characters of a message that are kept; an error may well have the answer of a server in its text."""
+
+LONGEST_CONTEXT: Final = 200
+MOST_LEAVES: Final = 8
+"""Leaves of a group that are looked at."""
+
+_VARYING: Final = re.compile(
+    r"""(?<!\w)'[^']*+'(?!\w)|(?<!\w)"[^"]*+"(?!\w)|`[^`]*+`"""
+    r"""|\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"""
+    r"""|\b0[xX][0-9a-fA-F]++|\b(?=[a-fA-F]*+\d)[0-9a-fA-F]++\b|\d++"""
+)
+"""What differs from one error to the next though they are the same: quoted words, uuids, numbers."""
+
+
+class Errors:
+    """The last errors of a tree, those that are of one kind, and which of them are resolved.
+
+    ``reset_after`` answers for how long a life of the child at a path has to stay ready to have
+    proved itself.
+    """
+
+    def __init__(
+        self,
+        capacity: int = CAPACITY,
+        *,
+        reset_after: Callable[[str], float] = lambda path: math.inf,
+    ) -> None:
+        self.forgotten = 0
+        self.groups_forgotten = 0
+        self.total = 0
+        self.ring: deque[Record] = deque()
+        self.groups: OrderedDict[str, _Group] = OrderedDict()
+        self._capacity = capacity
+        self._reset_after = reset_after
+        self._places: dict[tuple[type, int, int], _Place] = {}
+        # What is not resolved, by what may resolve it. All of it is in the ring, which bounds it.
+        self._children: dict[str, _Child] = {}
+        self._calls: dict[int, list[Record]] = {}
+
+    # --- recording -------------------------------------------------------------------------------
+
+    def crashed(self, event: Crashed, time: float, severity: Severity) -> Record:
+        """A life has crashed."""
+        self.total = number = self.total + 1
+        error, attempt = event.error, event.verdict.attempt or 1
+        place, message, fingerprint = self._told(error)
+        record = Record(
+            number,
+            event.at,
+            time,
+            event.path,
+            event.life,
+            place.type,
+            message,
+            severity,
+            fingerprint,
+            place.where,
+            "",
+            0,
+            attempt,
+            "",
+        )
+        self._keep(record)
+        child = self._left_ready(event)
+        if child is None:
+            child = self._children[event.path] = _Child(self._reset_after(event.path))
+        child.records.append(record)
+        return record
+
+    def attempt_failed(self, event: AttemptFailed, time: float) -> Record:
+        """An attempt of a guarded call has failed."""
+        self.total = number = self.total + 1
+        place, message, fingerprint = self._told(event.error)
+        context = event.context
+        if context:
+            context = plain(context, LONGEST_CONTEXT)
+        record = Record(
+            number,
+            event.at,
+            time,
+            event.path,
+            event.life,
+            place.type,
+            message,
+            event.severity,
+            fingerprint,
+            place.where,
+            event.guard,
+            event.call,
+            event.attempt,
+            context,
+        )
+        self._keep(record)
+        call = self._calls.get(event.call)
+        if call is None:
+            self._calls[event.call] = [record]
+        else:
+            call.append(record)
+        return record
+
+    def _told(self, error: BaseException) -> tuple[_Place, str, str]:
+        """Where an error comes from, its message and its fingerprint."""
+        if isinstance(error, BaseExceptionGroup):
+            leaves = leaves_of(error)
+            if len(leaves) > 1 or type(error) not in (ExceptionGroup, BaseExceptionGroup):
+                return self._told_of_group(error, leaves)
+            error = leaves[0]  # a task group's way of saying it
+        place = self._place_of(error)
+        message = text_of(error)
+        if message != place.message:
+            place.message = message
+            place.fingerprint = fingerprint(place.type, place.where, message)
+        return place, message, place.fingerprint
+
+    def _told_of_group(
+        self, group: BaseException, leaves: list[BaseException]
+    ) -> tuple[_Place, str, str]:
+        # In the order of what they say: within an instant that of tasks is the scheduler's.
+        places = [(self._place_of(leaf), text_of(leaf)) for leaf in leaves]
+        told = sorted((place.type, place.where, text) for place, text in places)
+        types = ", ".join(dict.fromkeys(kind for kind, _, _ in told))
+        place = _Place(f"{type_name(type(group))}[{types}]", told[0][1])
+        message = "; ".join(f"{kind}: {text}" if text else kind for kind, _, text in told)
+        message = plain(message, LONGEST)
+        return place, message, fingerprint(place.type, place.where, message)
+
+    def _place_of(self, error: BaseException) -> _Place:
+        at = innermost(error.__traceback__)
+        kind = type(error)
+        code = None if at is None else at.tb_frame.f_code
+        # By identity, as it takes long to hash a code; the place keeps it from being another's.
+        key = (kind, id(code), at.tb_lasti if at is not None else 0)
+        place = self._places.get(key)
+        if place is None:
+            if len(self._places) >= CAPACITY:
+                self._places.clear()
+            place = self._places[key] = _Place(type_name(kind), where(at), code)
+        return place
+
+    def _keep(self, record: Record) -> None:
+        ring = self.ring
+        if len(ring) >= self._capacity:
+            self._forget(ring.popleft())
+        ring.append(record)
+        group = self.groups.get(record.fingerprint)
+        if group is None:
+            if len(self.groups) >= CAPACITY:
+                self.groups.popitem(last=False)
+                self.groups_forgotten += 1
+            group = self.groups[record.fingerprint] = _Group(record)
+        else:
+            self.groups.move_to_end(record.fingerprint)
+        group.add(record)
+
+    def _forget(self, record: Record) -> None:
+        self.forgotten += 1
+        if record.resolution is not None:
+            return
+        if record.guard:
+            call = self._calls.get(record.call)
+            if call is not None and call[0] is record:
+                del call[0]
+                if not call:
+                    del self._calls[record.call]
+            return
+        child = self._children.get(record.component)
+        if child is not None and child.records[0] is record:
+            child.records.popleft()
+            if not child.records:
+                del self._children[record.component]
+
+    # --- what became of them ---------------------------------------------------------------------
+
+    def note(self, event: Event) -> None:
+        """Something that may resolve errors has happened; see :data:`RESOLVING`."""
+        handler = RESOLVING.get(type(event))
+        if handler is not None:
+            handler(self, event)
+
+    def healthy(self, path: str, at: float) -> None:
+        """The life of a child works: it says so, or a quarantine ended with it."""
+        child = self._children.get(path)
+        if child is not None and not self._stayed(path, child, at):
+            self._restarted(path, child, "restarted", at)
+
+    def settle(self, now: float) -> None:
+        """Let time pass: lives that have stayed ready for long enough have proved themselves."""
+        for path, child in tuple(self._children.items()):
+            self._stayed(path, child, now)
+
+    def _is_ready(self, event: Started | Ready) -> None:
+        child = self._children.get(event.path)
+        if child is not None and (isinstance(event, Ready) or event.ready):
+            child.ready_at = event.at
+
+    def _left_ready(self, event: Event) -> _Child | None:
+        """A life is ready no more. Answers with what is still open of its child's."""
+        child = self._children.get(event.path)
+        if child is None or self._stayed(event.path, child, event.at):
+            return None
+        child.ready_at = math.inf
+        return child
+
+    def _stayed(self, path: str, child: _Child, now: float) -> bool:
+        """Whether the present life has been ready for long enough by now, which resolves what was
+        before it."""
+        since = child.ready_at + child.reset_after
+        if since > now:
+            return False
+        self._restarted(path, child, "restarted", since)
+        return True
+
+    def _returned(self, event: Returned) -> None:
+        child = self._left_ready(event)
+        # A return that is held against the child is no proof that it is well.
+        if child is not None and event.verdict.action not in ("quarantine", "escalate"):
+            self._restarted(event.path, child, "finished", event.at)
+
+    def _restarted(self, path: str, child: _Child, how: Resolution, at: float) -> None:
+        del self._children[path]
+        _resolve(child.records, how, at)
+
+    def _recovered(self, event: Recovered) -> None:
+        self.healthy(event.path, event.at)
+
+    def _deleted(self, event: Deleted) -> None:
+        # Whatever gets its name later is somebody else.
+        if self._left_ready(event) is not None:
+            del self._children[event.path]
+
+    def _call_recovered(self, event: CallRecovered) -> None:
+        _resolve(self._calls.pop(event.call, ()), "retried", event.at)
+
+    def _served(self, event: FallbackServed) -> None:
+        _resolve(self._calls.pop(event.call, ()), "fallback", event.at)
+
+    def _breaker_closed(self, event: BreakerClosed) -> None:
+        for record in self.ring:
+            if record.guard == event.guard and record.resolution is None:
+                self._calls.pop(record.call, None)
+                record.resolution, record.resolved_at = "breaker closed", event.at
+
+    # --- views -------------------------------------------------------------------------------------
+
+    def at(self, path: str = "") -> Iterator[Record]:
+        """The records of what is at or below a path, the oldest first."""
+        if not path:
+            yield from self.ring
+            return
+        below = f"{path}/"
+        for record in self.ring:
+            if record.component == path or record.component.startswith(below):
+                yield record
+
+    def records(
+        self, now: float, path: str = "", *, unresolved: bool = False
+    ) -> tuple[ErrorRecord, ...]:
+        """The records of what is at or below a path, the oldest first, as they are by now."""
+        self.settle(now)
+        return tuple(
+            record.view() for record in self.at(path) if not unresolved or record.resolution is None
+        )
+
+    def kinds(self, path: str = "") -> tuple[ErrorGroup, ...]:
+        """Errors by what they have in common, the most frequent first: all of the tree, however long
+        ago; of a path those whose records are kept."""
+        groups: dict[str, _Group] = self.groups
+        if path:
+            groups = {}
+            for record in self.at(path):
+                if (group := groups.get(record.fingerprint)) is None:
+                    group = groups[record.fingerprint] = _Group(record)
+                group.add(record)
+        return tuple(sorted((group.view() for group in groups.values()), key=lambda g: -g.count))
+
+
+RESOLVING: Final[dict[type[Event], Callable[[Errors, Any], object]]] = {
+    Started: Errors._is_ready,
+    Ready: Errors._is_ready,
+    StopAsked: Errors._left_ready,
+    Stopped: Errors._left_ready,
+    StopTimedOut: Errors._left_ready,
+    Returned: Errors._returned,
+    Recovered: Errors._recovered,
+    Deleted: Errors._deleted,
+    CallRecovered: Errors._call_recovered,
+    FallbackServed: Errors._served,
+    BreakerClosed: Errors._breaker_closed,
+}
+"""The events that may resolve errors, and what they do."""
+
+
+class Record(Struct, eq=False, gc=False):
+    """An error while it is kept: :class:`~supervisor.ErrorRecord` is what others see of it."""
+
+    id: int
+    at: float
+    time: float
+    component: str
+    life: int
+    type: str
+    message: str
+    severity: Severity
+    fingerprint: str
+    where: str
+    guard: str
+    call: int
+    attempt: int
+    context: str
+    resolution: Resolution | None = None
+    resolved_at: float | None = None
+
+    def view(self) -> ErrorRecord:
+        """What it is by now."""
+        return ErrorRecord(
+            **{name: getattr(self, name) for name in self.__struct_fields__},
+            resolved=self.resolution is not None,
+        )
+
+
+class _Child:
+    """What is not resolved of a child's crashes, and since when its present life has been ready."""
+
+    __slots__ = ("ready_at", "records", "reset_after")
+
+    def __init__(self, reset_after: float) -> None:
+        self.records: deque[Record] = deque()
+        self.ready_at = math.inf  # for not at all
+        self.reset_after = reset_after
+
+
+class _Place:
+    """Where errors of one type come from, and the last of their messages with its fingerprint."""
+
+    __slots__ = ("code", "fingerprint", "message", "type", "where")
+
+    def __init__(self, kind: str, where: str, code: CodeType | None = None) -> None:
+        self.type = kind
+        self.where = where
+        self.code = code
+        self.message: str | None = None
+        self.fingerprint = ""
+
+
+class _Group:
+    """All errors of one fingerprint."""
+
+    __slots__ = ("count", "last", "record")
+
+    def __init__(self, record: Record) -> None:
+        self.record = record  # the first; text and numbers, of which it has its own
+        self.count = 0
+        self.last = record.at
+
+    def add(self, record: Record) -> None:
+        self.count += 1
+        self.last = record.at
+
+    def view(self) -> ErrorGroup:
+        first = self.record
+        return ErrorGroup(
+            fingerprint=first.fingerprint,
+            type=first.type,
+            message=first.message,
+            where=first.where,
+            count=self.count,
+            first=first.at,
+            last=self.last,
+        )
+
+
+def _resolve(records: Iterable[Record], how: Resolution, at: float) -> None:
+    for record in records:
+        record.resolution, record.resolved_at = how, at
+
+
+# --- an error as text ------------------------------------------------------------------------------
+
+
+def plain(text: str, longest: int) -> str:
+    """A text as it is kept: no more than that, and no object of somebody's own class."""
+    if type(text) is not str:
+        text = str.__str__(text)
+    return text if len(text) <= longest else f"{text[:longest]}..."
+
+
+def text_of(error: BaseException) -> str:
+    """What an error says. That may be anything, and to ask for it may fail."""
+    try:
+        text = str(error)
+    except Exception:
+        return "(its text cannot be shown)"
+    return plain(text, LONGEST)
+
+
+def type_name(kind: type) -> str:
+    """A type's name, with its module's if that is not a builtin or private one."""
+    parts = [part for part in str(kind.__module__).split(".") if not part.startswith("_")]
+    names = [] if parts == ["builtins"] else parts
+    return ".".join([*names, kind.__qualname__])
+
+
+def leaves_of(group: BaseException) -> list[BaseException]:
+    """The first few errors that are in a group, however deep."""
+    leaves: list[BaseException] = []
+    inside = [group]
+    while inside and len(leaves) < MOST_LEAVES:
+        error = inside.pop()
+        if isinstance(error, BaseExceptionGroup):
+            inside += reversed(error.exceptions)
+        else:
+            leaves.append(error)
+    return leaves
+
+
+def innermost(frames: TracebackType | None) -> TracebackType | None:
+    """The innermost frame of the user's own code; where there is none, the innermost of all."""
+    own = last = None
+    at = frames
+    while at is not None:
+        last = at
+        if is_own(at.tb_frame.f_code.co_filename):
+            own = at
+        at = at.tb_next
+    return own or last
+
+
+_OURS: Final = __file__.rpartition("_core")[0]
+_PYTHONS: Final = (re.__file__ or "").rpartition("re")[0] or "<frozen"
+
+
+@lru_cache(CAPACITY)
+def is_own(file: str) -> bool:
+    """Whether a file is neither Python's, nor a library's, nor ours."""
+    if file.startswith((_OURS, _PYTHONS, "<frozen")):
+        return False
+    return "site-packages" not in file and "dist-packages" not in file
+
+
+def where(frames: TracebackType | None) -> str:
+    """``module:function:line``; empty for an error that was never raised."""
+    if frames is None:
+        return ""
+    frame = frames.tb_frame
+    module = frame.f_globals.get("__name__", "?")
+    return f"{module}:{frame.f_code.co_qualname}:{frames.tb_lineno}"
+
+
+def normalised(message: str) -> str:
+    """A message without what differs from one error to the next."""
+    return _VARYING.sub("*", message)
+
+
+def fingerprint(kind: str, place: str, message: str) -> str:
+    """What errors of one type, place and message have in common, from one run to the next."""
+    text = f"{kind}\n{place}\n{normalised(message)}"
+    return f"{crc32(text.encode(errors='surrogatepass')):08x}"
