@@ -10,17 +10,19 @@ from datetime import datetime, timedelta
 from typing import Any, get_args
 
 import pytest
+from msgspec.structs import asdict
 
 from supervisor import _happenings as happenings
 from supervisor._errors import Stuck, TreeFailed
-from supervisor._happenings import Action, Event, Rule, Verdict
-from supervisor._record import prose
-from supervisor._record.facts import facts, own_frames
+from supervisor._happenings import Action, AttemptRule, BreakerRule, Event, Rule, Verdict
+from supervisor._record import calls, prose
+from supervisor._record.facts import facts, json_line, own_frames
 from supervisor._record.log import JsonFormatter, LineFormatter, log_events
 from supervisor._record.wording import duration, innermost, ordinal, sole
-from supervisor._views import ChildView
+from supervisor._views import ChildView, ErrorRecord
 from supervisor._words import Condition, Hold, HoldOwner, Outcome, Reason
 
+T = "trading/telegram"
 NOON = datetime(2024, 5, 1, 12, 0, 0)
 STACK = 'Traceback:\n  File "/srv/app/feeds.py", line 41, in fetch\n    time.sleep(1e9)\n'
 RESTART = Verdict("restart", "restart type", delay=2.1, attempt=3)
@@ -43,6 +45,20 @@ def crashed(verdict: Verdict = RESTART, error: BaseException | None = None, **fi
     return happenings.Crashed(**{**given, **fields}, error=error, verdict=verdict)
 
 
+def attempt_failed(**fields: Any) -> Event:
+    given: dict[str, Any] = {
+        "at": 0.0,
+        "path": T,
+        "life": 4,
+        "call": 17,
+        "attempt": 1,
+        "delay": 0.0,
+    }
+    error = raised(ConnectionError("refused"))
+    said = {"guard": "exchange", "severity": "high", "took": 0.21, "error": error}
+    return happenings.AttemptFailed(**{**given, **said, **fields})
+
+
 def hostile() -> Exception:
     class Hostile(Exception):
         def __str__(self) -> str:
@@ -52,7 +68,6 @@ def hostile() -> Exception:
 
 
 WINDOW = "crashes within window"
-T = "trading/telegram"
 GOLDEN: list[tuple[Event, int, str]] = [
     (happenings.Added(0, T), logging.DEBUG, f"{T} added"),
     (happenings.Deleted(0, T), logging.DEBUG, f"{T} deleted"),
@@ -251,6 +266,94 @@ GOLDEN: list[tuple[Event, int, str]] = [
         "trading/broker has the budget exchange changed to 30 per 60 s",
     ),
     (
+        attempt_failed(rule="retried", delay=1.2, context="BTC"),
+        logging.WARNING,
+        f"{T} life 4 had a call of exchange (BTC) fail after 210 ms: ConnectionError: refused; "
+        "made again in 1.2 s (the 2nd attempt)",
+    ),
+    (
+        attempt_failed(rule="retried"),
+        logging.WARNING,
+        f"{T} life 4 had a call of exchange fail after 210 ms: ConnectionError: refused; "
+        "made again at once (the 2nd attempt)",
+    ),
+    (
+        attempt_failed(rule="retries used up", attempt=4),
+        logging.ERROR,
+        f"{T} life 4 had a call of exchange fail after 210 ms: ConnectionError: refused; "
+        "given up: its retries are used up (4 attempts)",
+    ),
+    (
+        attempt_failed(rule="retried further in", life=0, path="trading"),
+        logging.INFO,
+        "trading had a call of exchange fail after 210 ms: ConnectionError: refused; "
+        "given up: a guard further in has retried it",
+    ),
+    (
+        happenings.CallRecovered(0, T, 4, "exchange", 17, 3, 2.5),
+        logging.INFO,
+        f"{T} life 4 had its call of exchange succeed at the 3rd attempt, after 2.5 s",
+    ),
+    (
+        happenings.FallbackServed(0, T, 4, "exchange", 17, 1, "ConnectionError: refused"),
+        logging.WARNING,
+        f"{T} life 4 got an answer of a fallback in the place of exchange: ConnectionError: refused",
+    ),
+    (
+        happenings.FallbackServed(0, T, 4, "exchange", 17, 2, "ConnectionError: refused"),
+        logging.WARNING,
+        f"{T} life 4 got an answer of its 2nd fallback in the place of exchange: "
+        "ConnectionError: refused",
+    ),
+    (
+        happenings.BreakerOpened(
+            271, T, "exchange", "failures in a row", 331, 60, 1, "OSError: no"
+        ),
+        logging.WARNING,
+        f"{T} has the breaker of exchange open for 60 s until 12:05:31: "
+        "too many failures in a row; the last: OSError: no",
+    ),
+    (
+        happenings.BreakerOpened(271, T, "exchange", "probes failed", 391, 120, 2, "OSError: no"),
+        logging.WARNING,
+        f"{T} has the breaker of exchange open for 2 min until 12:06:31: "
+        "its probes failed; the 2nd time in a row; the last: OSError: no",
+    ),
+    (
+        happenings.BreakerOpened(
+            271, T, "exchange", "slow calls", 331, 60, 1, "slow", metrics_only=True
+        ),
+        logging.INFO,
+        f"{T} would have the breaker of exchange open, but only counts: "
+        "too many of the calls were slow; slow",
+    ),
+    (
+        happenings.BreakerHalfOpened(0, T, "exchange", 12),
+        logging.INFO,
+        f"{T} has the breaker of exchange half-open: a probe is under way; "
+        "12 calls refused meanwhile",
+    ),
+    (
+        happenings.BreakerClosed(0, T, "exchange", 61.5),
+        logging.INFO,
+        f"{T} has the breaker of exchange closed again, 61.5 s after it opened",
+    ),
+    (
+        happenings.BreakerForced(0, T, "exchange", "open", "they move house", 60),
+        logging.INFO,
+        f"{T} has the breaker of exchange forced to 'open' for 60 s until 12:01:00: they move house",
+    ),
+    (
+        happenings.BreakerForced(0, T, "exchange", "disabled", "we know better"),
+        logging.INFO,
+        f"{T} has the breaker of exchange forced to 'disabled' until it is released: we know better",
+    ),
+    (
+        happenings.BreakerForced(0, T, "exchange", None, "its time was over"),
+        logging.INFO,
+        f"{T} has the breaker of exchange released: its time was over",
+    ),
+    (
         happenings.Dropped(0, "", 12),
         logging.WARNING,
         "the tree had a subscriber too slow for 12 events, which it never got",
@@ -279,6 +382,30 @@ def test_the_facts_of_each_event_are_json(event: Event) -> None:
     assert set(event.__struct_fields__) == set(data)
 
 
+def test_an_error_record_is_a_line_of_json_with_its_time_in_utc() -> None:
+    record = ErrorRecord(
+        id=7,
+        at=12.5,
+        time=1_714_564_800.25,
+        component=T,
+        life=4,
+        type="ConnectionError",
+        message="a\n\x1b[31m\udc80",
+        severity="high",
+        fingerprint="6ab08422",
+        where="feeds:fetch:41",
+    )
+
+    line = json_line(record)
+
+    assert "\n" not in line
+    assert "\x1b" not in line
+    data = json.loads(line)
+    assert data["time"] == "2024-05-01T12:00:00.250Z"
+    assert data["message"] == record.message
+    assert {**data, "time": record.time} == asdict(record)
+
+
 @pytest.mark.parametrize("rule", get_args(Rule))
 @pytest.mark.parametrize("action", get_args(Action))
 def test_every_verdict_can_be_said(action: Action, rule: Rule) -> None:
@@ -287,6 +414,22 @@ def test_every_verdict_can_be_said(action: Action, rule: Rule) -> None:
     assert text.startswith(f"{T} life 4 crashed after 12.3 s: ConnectionError: refused; ")
     assert "  " not in text
     assert "()" not in text
+
+
+@pytest.mark.parametrize("rule", get_args(AttemptRule))
+def test_every_end_of_an_attempt_can_be_said(rule: AttemptRule) -> None:
+    text = prose.line(attempt_failed(rule=rule))
+
+    assert text.startswith(f"{T} life 4 had a call of exchange fail after 210 ms: ")
+    assert ("given up" in text) == (rule != "retried")
+    assert not text.endswith(": ")
+
+
+@pytest.mark.parametrize("rule", get_args(BreakerRule))
+def test_every_reason_to_open_a_breaker_can_be_said(rule: BreakerRule) -> None:
+    opened = happenings.BreakerOpened(0, T, "exchange", rule, 60, 60, 1, "OSError: no")
+
+    assert f"open for 60 s: {calls.OPENED[rule]}; the last: OSError: no" in prose.line(opened)
 
 
 @pytest.mark.parametrize("owner", get_args(HoldOwner))

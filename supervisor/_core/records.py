@@ -20,6 +20,7 @@ from zlib import crc32
 
 from msgspec import Struct
 
+from supervisor._core.classify import severity
 from supervisor._happenings import (
     AttemptFailed,
     BreakerClosed,
@@ -84,7 +85,7 @@ class Errors:
 
     # --- recording -------------------------------------------------------------------------------
 
-    def crashed(self, event: Crashed, time: float, severity: Severity) -> Record:
+    def crashed(self, event: Crashed, time: float) -> Record:
         """A life has crashed."""
         self.total = number = self.total + 1
         error, attempt = event.error, event.verdict.attempt or 1
@@ -97,7 +98,7 @@ class Errors:
             event.life,
             place.type,
             message,
-            severity,
+            place.severity_of(error),
             fingerprint,
             place.where,
             "",
@@ -377,7 +378,7 @@ class _Child:
 class _Place:
     """Where errors of one type come from, and the last of their messages with its fingerprint."""
 
-    __slots__ = ("code", "fingerprint", "message", "type", "where")
+    __slots__ = ("code", "fingerprint", "message", "severity", "type", "where")
 
     def __init__(self, kind: str, where: str, code: CodeType | None = None) -> None:
         self.type = kind
@@ -385,6 +386,16 @@ class _Place:
         self.code = code
         self.message: str | None = None
         self.fingerprint = ""
+        self.severity: Severity | None = None
+
+    def severity_of(self, error: BaseException) -> Severity:
+        """How severe an error from here is. One with attributes of its own may differ from the last,
+        and so may a group."""
+        if error.__dict__ or isinstance(error, BaseExceptionGroup):
+            return severity(error)
+        if self.severity is None:
+            self.severity = severity(error)
+        return self.severity
 
 
 class _Group:

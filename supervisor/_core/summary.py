@@ -165,8 +165,8 @@ def summary(
     errors: Errors,
     tally: Tally,
     now: float,
-    path: str = "",
-    breakers: Mapping[str, BreakerStatus] | None = None,
+    path: str,
+    breakers: Mapping[str, BreakerStatus],
 ) -> ErrorSummary:
     """The errors of the tree, or of what is at or below a path."""
     errors.settle(now)
@@ -174,7 +174,7 @@ def summary(
     within, hour = tally.within(path, now)
     resolved = sum(record.resolution is not None for record in kept)
     last = Counter(f"{record.component}:{record.type}" for record in kept[-LAST:])
-    breakers = _concerned(breakers or {}, kept, path)
+    breakers = _concerned(breakers, kept, path)
     return ErrorSummary(
         at=now,
         path=path,

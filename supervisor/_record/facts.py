@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import math
 import traceback
+from datetime import UTC, datetime
 from types import TracebackType
 
 from msgspec import Struct
 
 from supervisor._happenings import Event
+from supervisor._views import ErrorRecord
 
 RUNTIME = "supervisor._runtime."
 
 
-def facts(event: Event) -> dict[str, object]:
-    """The fields of the event as JSON-able data; an error is its type and its message."""
-    return {name: _jsonable(getattr(event, name)) for name in event.__struct_fields__}
+def facts(event: Event | ErrorRecord) -> dict[str, object]:
+    """The fields of the event as JSON-able data; an error is its type and its message, the wall
+    clock's time of a record is UTC in the form of ISO 8601."""
+    data = {name: _jsonable(getattr(event, name)) for name in event.__struct_fields__}
+    if isinstance(event, ErrorRecord):
+        data["time"] = f"{datetime.fromtimestamp(event.time, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+    return data
+
+
+def json_line(record: ErrorRecord) -> str:
+    """The record as one line of JSON."""
+    import json
+
+    return json.dumps(facts(record))
 
 
 def _jsonable(value: object) -> object:

@@ -46,6 +46,7 @@ from supervisor._happenings import (
     StopTimedOut,
     Verdict,
 )
+from supervisor._record import calls
 from supervisor._record.wording import (
     Wall,
     clock_time,
@@ -57,6 +58,8 @@ from supervisor._record.wording import (
     ordinal,
     printable,
     sole,
+    soon,
+    until,
 )
 from supervisor._views import ChildView
 from supervisor._words import HoldOwner, Outcome
@@ -114,6 +117,7 @@ _LEVELS: Final[dict[type[Event], int]] = {
     Quarantined: logging.WARNING,
     Escalated: logging.ERROR,
     StopTimedOut: logging.ERROR,
+    **calls.LEVELS,
 }
 
 
@@ -157,6 +161,7 @@ _VARYING: Final[dict[type[Event], Callable[[Any], int]]] = {
     Held: lambda event: logging.INFO if event.owner == "operator" else logging.DEBUG,
     Ended: lambda event: logging.ERROR if event.stuck else logging.INFO,
     ConditionChanged: _of_condition,
+    **calls.VARYING,
 }
 
 
@@ -167,9 +172,9 @@ def subject(path: str, life: int | None = None) -> str:
 
 
 def life_of(event: Event) -> int | None:
-    """The life that the event is about; ``None`` where it is about the child itself."""
-    life: int | None = getattr(event, "life", None)
-    return life
+    """The life that the event is about; ``None`` where it is about the child itself, or happened
+    outside of children."""
+    return getattr(event, "life", None) or None
 
 
 @singledispatch
@@ -245,7 +250,7 @@ def _(event: StopTimedOut, wall: Wall | None) -> str:
 
 @tell.register
 def _(event: Held, wall: Wall | None) -> str:
-    end = _until(event.at, event.until, wall) or UNTIL[event.owner]
+    end = until(event.at, event.until, wall) or UNTIL[event.owner]
     return f"held{_where('in', event.owner)}: {event.reason}; {end}"
 
 
@@ -259,9 +264,9 @@ def _(event: Quarantined, wall: Wall | None) -> str:
     why = f"{count(event.crashes, 'crash')} within {duration(event.within)}"
     if event.rule == "probe failed":
         why = f"its probe failed; the {ordinal(event.times)} quarantine in a row"
-    until = f" until {clock_time(event.until, wall)}" if wall else ""
+    end = f" until {clock_time(event.until, wall)}" if wall else ""
     stand_in = f"; {event.fallback} runs in its place" if event.fallback else ""
-    return f"quarantined for {duration(event.open)}{until}: {why}{stand_in}"
+    return f"quarantined for {duration(event.open)}{end}: {why}{stand_in}"
 
 
 @tell.register
@@ -277,7 +282,9 @@ def _(event: Recovered, wall: Wall | None) -> str:
 @tell.register
 def _(event: GroupRestarted, wall: Wall | None) -> str:
     group = f"a group of {len(event.members)}"
-    return f"restarts {group} {_in(event.delay)}, because of {event.cause}: {listed(event.members)}"
+    return (
+        f"restarts {group} {soon(event.delay)}, because of {event.cause}: {listed(event.members)}"
+    )
 
 
 @tell.register
@@ -311,8 +318,8 @@ def _(event: ConditionChanged, wall: Wall | None) -> str:
 
 @tell.register
 def _(event: GateShut, wall: Wall | None) -> str:
-    until = _until(event.at, event.until, wall)
-    return f"grants nothing of {event.budget} {until}, as its service asked for"
+    rest = until(event.at, event.until, wall)
+    return f"grants nothing of {event.budget} {rest}, as its service asked for"
 
 
 @tell.register
@@ -349,6 +356,10 @@ def _(event: Dropped, wall: Wall | None) -> str:
     return f"had a subscriber too slow for {count(event.count, 'event')}, which it never got"
 
 
+for _kind, _tell in calls.TELL.items():
+    tell.register(_kind)(_tell)
+
+
 def _next(verdict: Verdict, *, finished: str = "stays down by its restart type") -> str:
     if verdict.action == "none":
         return WHY[verdict.rule] or "nothing follows"
@@ -357,7 +368,7 @@ def _next(verdict: Verdict, *, finished: str = "stays down by its restart type")
     if verdict.rule == "first start":
         finished = "not kept"
     what = {
-        "restart": f"restarts {_in(verdict.delay)}",
+        "restart": f"restarts {soon(verdict.delay)}",
         "quarantine": f"quarantined for {duration(verdict.delay)}",
         "escalate": "its supervisor gives up",
         "finish": finished,
@@ -386,7 +397,7 @@ def explain_lines(view: ChildView, now: float, *, wall: Wall | None = None) -> t
 def _explain(view: ChildView, now: float, wall: Wall | None) -> Iterator[str]:
     yield f"{subject(view.path)} {_state(view, now, wall)}"
     for hold in view.holds:
-        end = _until(now, hold.until, wall) or UNTIL[hold.owner]
+        end = until(now, hold.until, wall) or UNTIL[hold.owner]
         yield f"  held{_where('in', hold.owner)}: {hold.reason}; {end}"
     if view.waits_for:
         yield f"  waits for {listed(view.waits_for)}"
@@ -439,14 +450,3 @@ def _with_place(error: BaseException) -> str:
 def _where(preposition: str, owner: HoldOwner) -> str:
     # Of the other holds the reason says whose they are.
     return f" {preposition} {owner}" if owner in ("backoff", "quarantine") else ""
-
-
-def _until(now: float, until: float | None, wall: Wall | None) -> str:
-    if until is None or not math.isfinite(until):
-        return ""
-    left = f"for {duration(max(until - now, 0))}"
-    return f"{left} until {clock_time(until, wall)}" if wall else left
-
-
-def _in(delay: float) -> str:
-    return f"in {duration(delay)}" if delay > 0 else "at once"

@@ -43,6 +43,19 @@ def clock_time(at: float, wall: Wall) -> str:
     return f"{wall(at):%H:%M:%S}" if math.isfinite(at) else "no set time"
 
 
+def until(now: float, end: float | None, wall: Wall | None) -> str:
+    """``for 90 s until 12:05:31``; empty where there is no end."""
+    if end is None or not math.isfinite(end):
+        return ""
+    left = f"for {duration(max(end - now, 0))}"
+    return f"{left} until {clock_time(end, wall)}" if wall else left
+
+
+def soon(delay: float) -> str:
+    """``in 90 s``, or ``at once``."""
+    return f"in {duration(delay)}" if delay > 0 else "at once"
+
+
 def count(number: int, noun: str) -> str:
     """``1 crash``, ``2 crashes``, ``3 children``."""
     if number == 1:

@@ -62,15 +62,14 @@ def machine() -> float:
     return time.monotonic()
 
 
+def stamp() -> float:
+    """The wall clock's time, in seconds since 1970 (UTC): for records, and for what others date."""
+    return time.time()
+
+
 def wall(at: float) -> datetime:
     """The wall-clock time of a moment of the event loop's clock, in the local time zone."""
     return datetime.fromtimestamp(time.time() + at - now()).astimezone()
-
-
-def stamp(at: float, now: float) -> float:
-    """The wall-clock time of a moment of the event loop's clock, in seconds since 1970; ``now`` is
-    what that clock says."""
-    return time.time() + at - now
 
 
 def source_of_chance() -> random.Random:

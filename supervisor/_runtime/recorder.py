@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from supervisor._core.classify import severity
 from supervisor._core.records import RESOLVING, Errors
 from supervisor._core.summary import Tally, summary
 from supervisor._errors import NotFound
 from supervisor._happenings import AttemptFailed, Crashed, Event
 from supervisor._runtime.clock import stamp
-from supervisor._views import ErrorRecord, ErrorSummary, GuardStatus
+from supervisor._views import BreakerStatus, ErrorRecord, ErrorSummary, GuardStatus
 
 if TYPE_CHECKING:
     from supervisor._runtime.runtime import Runtime
@@ -22,11 +21,12 @@ class Recorder:
     """A sink of the tree's events. The records are there until the tree is collected, also after
     its end.
 
-    ``guards`` answers how the tree's guards are; whoever has them puts it there.
+    ``guards`` and ``breakers`` answer how the tree's guards are, and their breakers by name.
     """
 
     def __init__(self, tree: Runtime) -> None:
-        self.guards: Callable[[], Iterable[GuardStatus]] = tuple
+        self.guards: Callable[[], tuple[GuardStatus, ...]] = tuple
+        self.breakers: Callable[[], Mapping[str, BreakerStatus]] = dict
         self._tree = tree
         self._errors = Errors(reset_after=self._reset_after)
         self._tally = Tally()
@@ -40,9 +40,9 @@ class Recorder:
             resolve(self._errors, event)
 
     def _record(self, event: Event) -> None:
-        time = stamp(event.at, self._tree.now())
+        time = stamp() + event.at - self._tree.now()
         if isinstance(event, Crashed):
-            record = self._errors.crashed(event, time, severity(event.error))
+            record = self._errors.crashed(event, time)
         else:
             assert isinstance(event, AttemptFailed)
             record = self._errors.attempt_failed(event, time)
@@ -66,5 +66,4 @@ class Recorder:
 
     def summary(self, path: str) -> ErrorSummary:
         """The errors of what is at or below a path, in figures."""
-        breakers = {guard.name: guard.breaker for guard in self.guards() if guard.breaker}
-        return summary(self._errors, self._tally, self._tree.now(), path, breakers)
+        return summary(self._errors, self._tally, self._tree.now(), path, self.breakers())
