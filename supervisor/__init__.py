@@ -75,6 +75,7 @@ from supervisor._happenings import StopBegun as StopBegun
 from supervisor._happenings import Stopped as Stopped
 from supervisor._happenings import StopTimedOut as StopTimedOut
 from supervisor._happenings import Verdict as Verdict
+from supervisor._record.facts import json_line as json_line
 from supervisor._record.log import JsonFormatter as JsonFormatter
 from supervisor._record.log import LineFormatter as LineFormatter
 from supervisor._runtime.broker import RunningBroker as RunningBroker

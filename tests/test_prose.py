@@ -403,7 +403,7 @@ def test_an_error_record_is_a_line_of_json_with_its_time_in_utc() -> None:
     data = json.loads(line)
     assert data["time"] == "2024-05-01T12:00:00.250Z"
     assert data["message"] == record.message
-    assert {**data, "time": record.time} == asdict(record)
+    assert {**data, "time": record.time} == {"kind": "ErrorRecord", **asdict(record)}
 
 
 @pytest.mark.parametrize("rule", get_args(Rule))

@@ -74,7 +74,8 @@ class Tally:
     def _forget(self, now: float) -> None:
         """Put together what is older than a quarter of an hour, leave out what is older than one."""
         fine, coarse = self._fine, self._coarse
-        while fine and fine[0].since + FINE <= now - WINDOWS[-2]:
+        # By a bucket later than that, so that no coarse one is at the beginning of that window.
+        while fine and fine[0].since + FINE <= now - WINDOWS[-2] - COARSE:
             old = fine.popleft()
             since = old.since - old.since % COARSE
             if not coarse or coarse[-1].since != since:
@@ -109,20 +110,20 @@ class Tally:
         numbers = dict.fromkeys(WINDOWS, 0)
         kinds: Counter[Kind] = Counter()
         below = f"{path}/"
-        for bucket, end in self._with_ends():
+        for bucket, middle in self._with_middles():
             number = 0
             for kind, times in bucket.counts.items():
                 if not path or kind[0] == path or kind[0].startswith(below):
                     kinds[kind] += times
                     number += times
             for window in WINDOWS:
-                numbers[window] += number if end > now - window else 0
+                numbers[window] += number if middle > now - window else 0
         return numbers, kinds
 
-    def _with_ends(self) -> Iterator[tuple[_Bucket, float]]:
+    def _with_middles(self) -> Iterator[tuple[_Bucket, float]]:
         for buckets, width in ((self._fine, FINE), (self._coarse, COARSE)):
             for bucket in buckets:
-                yield bucket, bucket.since + width
+                yield bucket, bucket.since + width / 2
 
 
 class _Bucket:

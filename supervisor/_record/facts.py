@@ -24,11 +24,15 @@ def facts(event: Event | ErrorRecord) -> dict[str, object]:
     return data
 
 
-def json_line(record: ErrorRecord) -> str:
-    """The record as one line of JSON."""
+def json_line(of: Event | ErrorRecord) -> str:
+    """An error record, or an event, as one line of JSON: for a file, or for whoever collects them.
+
+    An error is told by its type and its message, infinity is ``null``; the wall clock's time of a
+    record is UTC in the form of ISO 8601, with a ``Z``.
+    """
     import json
 
-    return json.dumps(facts(record))
+    return json.dumps({"kind": type(of).__name__, **facts(of)})
 
 
 def _jsonable(value: object) -> object:
