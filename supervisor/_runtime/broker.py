@@ -129,7 +129,8 @@ class RunningBroker:
                 once, or no whole number.
         """
         if cost == 1 and (state := self._budgets.get(budget)) is not None and state.stock:
-            now = self._clock()
+            clock = self._clock  # self._clock() would look for a method of that name first
+            now = clock()
             if now < state.fresh_until and (priority is None or priority in PRIORITIES):
                 state.stock -= 1
                 state.last = now
@@ -145,7 +146,8 @@ class RunningBroker:
         except KeyError:
             return self._let_pass(budget, cost)
         if cost == 1 and state.stock:
-            now = self._clock()
+            clock = self._clock
+            now = clock()
             if now < state.fresh_until and (priority is None or priority in PRIORITIES):
                 state.stock -= 1
                 state.last = now
