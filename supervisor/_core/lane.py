@@ -83,13 +83,17 @@ class Letter(Struct, Generic[M], eq=False):
 NOTHING: Final[deque[Letter[Any]]] = deque(maxlen=0)
 
 
+SAMPLE: Final = 64
+"""The wait of one in so many letters is measured, at least."""
+
+
 class Lane:
     """A bounded queue, and those who wait for room in it, first come first served.
 
     Those whose senders have gone are left where they are, and swept when they are the most.
     """
 
-    __slots__ = ("gone", "limit", "outside", "outside_gone", "queue")
+    __slots__ = ("gone", "limit", "outside", "outside_gone", "queue", "sample")
 
     def __init__(self, capacity: int) -> None:
         self.queue: deque[Letter[Any]] = deque()
@@ -97,6 +101,9 @@ class Lane:
         self.limit = capacity  # of the queue, with those in it that have gone
         self.outside: deque[Letter[Any]] = deque()
         self.outside_gone = 0
+        # A letter that finds none in here under this mask is measured: at least four of them are in
+        # a full lane, and that which finds it empty.
+        self.sample = (1 << min(SAMPLE, max(1, capacity // 4)).bit_length() - 1) - 1
 
     def __len__(self) -> int:
         return len(self.queue) - self.gone

@@ -35,11 +35,8 @@ Failure: TypeAlias = Literal["drop", "dead letter", "once more"]
 KEPT: Final = 100
 """Dead letters that are kept to be looked at; then the oldest go."""
 
-SAMPLE: Final = 15
-"""The wait of a letter is measured if it finds a multiple of 16 in its lane, none of them first."""
-
-FAIRNESS: Final = 63
-"""Whoever finds a multiple of 64 letters in a lane, and every 64th whose letter is dropped, is to
+FAIRNESS: Final = 127
+"""Whoever finds a multiple of 128 letters in a lane, and every 128th whose letter is dropped, is to
 let others run first."""
 
 
@@ -160,7 +157,7 @@ class Letters:
         place = len(queue)
         if place >= lane.limit:
             return self._put_anyway(lane, letter)
-        if not place & SAMPLE:
+        if not place & lane.sample:
             letter._put_at = self.clock()
         queue.append(letter)
         if self.wake is not None:

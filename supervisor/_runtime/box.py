@@ -306,15 +306,16 @@ class Reader(AsyncIterator[Letter[Any]]):
     async def __anext__(self) -> Letter[Any]:
         box = self._box
         letter = box.open
-        if box.fast and box.taken < self._pause and (letter is None or not letter._asks):
+        fast, taken = box.fast, box.taken
+        if fast and taken < self._pause and (letter is None or not letter._asks):
             # What take() does for most letters.
-            letter = box.fast.popleft()
+            letter = fast.popleft()
             if not letter._state and letter._put_at is None:
                 box.open = letter
-                box.taken += 1
+                box.taken = taken + 1
                 return letter
-            box.fast.appendleft(letter)
-        if box.taken >= self._pause:
+            fast.appendleft(letter)
+        if taken >= self._pause:
             # The last letter is settled: a cancellation from now on does not concern it.
             box.settle()
             await checkpoint()

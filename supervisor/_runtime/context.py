@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from supervisor._runtime.tree import Tree
 
 current_life: ContextVar[CurrentChild | None] = ContextVar("supervisor life", default=None)
+running_life = current_life.get
+"""Bound once, for those who ask all the time: a method of an imported name costs an object a call."""
 _open: RunVar[list[Tree]] = RunVar("supervisor trees")
 
 

@@ -308,17 +308,21 @@ def test_the_longest_wait_is_that_of_a_letter_that_found_the_mailbox_empty() -> 
     assert box.longest_wait == 5
 
 
-def test_every_sixteenth_wait_is_measured() -> None:
-    box = letters(capacity=100)
+@pytest.mark.parametrize(
+    ("capacity", "every"), [(1, 1), (7, 1), (8, 2), (100, 16), (256, 64), (10_000, 64)]
+)
+def test_the_waits_of_a_part_of_the_letters_are_measured(capacity: int, every: int) -> None:
+    box = letters(capacity=capacity)
     clock: Any = box.clock
-    for i in range(64):
+    count = min(capacity, 200)
+    for i in range(count):
         box.put(cast(i))
-        if i == 20:
-            clock.now += 1
-    for _ in range(64):
+    waits = []
+    for _ in range(count):
         box.take()
+        waits.append(box.longest_wait)
         clock.now += 1
-    assert 62 - 16 <= box.longest_wait <= 63
+    assert waits == [i // every * every for i in range(count)]
 
 
 @pytest.mark.parametrize("count", [1000, 10_000])
