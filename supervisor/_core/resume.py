@@ -20,6 +20,13 @@ from supervisor._spec.tree import Broker
 from supervisor._words import Hold, HoldOwner
 
 
+def end_delays(node: Node, child: ChildState) -> None:
+    """Take off what holds it only until a moment that has come."""
+    for hold in tuple(child.holds.values()) if child.holds else ():
+        if hold.until is not None and hold.until <= node.now:
+            delay_is_over(node, child, hold.owner)
+
+
 def delay_is_over(node: Node, child: ChildState, delay: HoldOwner) -> None:
     """It need not wait for that any longer, only for a permit where its restart takes one."""
     if _takes_permit(node, child):

@@ -35,7 +35,7 @@ from supervisor._core.effects import (
 from supervisor._core.move import became_ready, cancel
 from supervisor._core.node import Node
 from supervisor._core.order import append, enqueue_all, settle
-from supervisor._core.resume import delay_is_over, permitted, unavailable
+from supervisor._core.resume import end_delays, permitted, unavailable
 from supervisor._core.table import bind
 from supervisor._core.timers import due
 from supervisor._core.verdict import became_stuck, declared_failed, exited, trusted_again
@@ -92,9 +92,7 @@ def _time_passed(node: Node, input: TimePassed) -> None:
 
 def _deadline(node: Node, child: ChildState) -> None:
     now = node.now
-    for hold in tuple(child.holds.values()) if child.holds else ():
-        if hold.until is not None and hold.until <= now:
-            delay_is_over(node, child, hold.owner)
+    end_delays(node, child)
     if child.up and child.leaving:
         return
     if child.state == "starting":

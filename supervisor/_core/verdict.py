@@ -16,7 +16,7 @@ from supervisor._core.close import begin_close, escalate, give_up
 from supervisor._core.move import concerns_nobody
 from supervisor._core.node import Node
 from supervisor._core.order import left_the_round
-from supervisor._core.resume import delay_is_over
+from supervisor._core.resume import delay_is_over, end_delays
 from supervisor._errors import ForeignCancellation
 from supervisor._happenings import (
     Crashed,
@@ -45,6 +45,8 @@ def exited(node: Node, child: ChildState, outcome: Outcome) -> None:
     elif child.judged:
         child.outcome = Outcome("crashed", child.error)
     _bring_down(node, child, was_stuck)
+    if child.holds is not None:
+        end_delays(node, child)  # one that was over while it was on its way down delays nothing
     if is_process_level(outcome.error):
         _end_the_tree(node, child, outcome, phase, up)
     elif child.judged or child.asked or child.leaving or was_stuck or node.closing:

@@ -315,3 +315,16 @@ def test_a_fallback_waits_for_the_end_of_its_primary() -> None:
     assert (drive["a"].state, drive["a/fallback"].state) == ("stopping", "down")
     drive.end("a")
     assert (drive["a"].state, drive["a/fallback"].state) == ("down", "ready")
+
+
+def test_a_primary_that_ends_after_its_quarantine_is_the_probe_and_needs_no_fallback() -> None:
+    aside = Quarantine(crashes=1, within=10, open=3, probe=5)
+    a = child("a", heartbeat=2, quarantine=aside, fallback=child("spare"))
+    drive = Drive(a, child("b"), obedient=False)
+    drive.advance(2)
+
+    drive.advance(4)
+    drive.end("a")
+
+    assert (drive["a"].state, drive["a/fallback"].life) == ("ready", 0)
+    assert drive["a"].probing
