@@ -92,6 +92,12 @@ class Errors:
             error.__cause__ = self.make(chance, path, 2)
         return error
 
+    def forget_past(self) -> None:
+        """Keep the errors, but not what they have gathered: the frames in which they were raised, and
+        what was raised before, hold whatever was alive there, clients and their sockets too."""
+        for error in self._again.values():
+            error.__traceback__ = error.__context__ = None
+
 
 # --- the world outside ------------------------------------------------------------------------------
 

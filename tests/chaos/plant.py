@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from supervisor import Crashed, Event
+from supervisor import Crashed, Declined, Event, Returned, Stopped
 
 if TYPE_CHECKING:
     from tests.chaos.storm import Storm
@@ -91,10 +91,37 @@ def keep_memory(storm: Storm) -> None:
     storm.witness.start = keeps
 
 
+def keep_errors(storm: Storm) -> None:
+    """Every fifth error that is told is kept, with all that it holds."""
+    hear, count = storm.ear.hear, [0]
+
+    def keeps(event: Event) -> None:
+        hear(event)
+        count[0] += isinstance(event, Crashed)
+        if isinstance(event, Crashed) and not count[0] % 5:
+            kept.append(event.error)
+
+    storm.ear.hear = keeps  # type: ignore[method-assign]
+
+
+def keep_endings(storm: Storm) -> None:
+    """Of every end of a life that is told a record is kept."""
+    hear = storm.ear.hear
+
+    def keeps(event: Event) -> None:
+        hear(event)
+        if isinstance(event, Crashed | Stopped | Returned | Declined):
+            kept.append([event.path])
+
+    storm.ear.hear = keeps  # type: ignore[method-assign]
+
+
 PLANTS: Final[Mapping[str, Callable[[Storm], None]]] = {
     "a lost crash": lose_crash,
     "a crash told twice": tell_twice,
     "a leaked task": leave_task,
     "a leaked descriptor": leave_descriptor,
     "leaked memory": keep_memory,
+    "leaked errors": keep_errors,
+    "leaked records": keep_endings,
 }

@@ -170,6 +170,7 @@ class Storm:
             for life in self.witness.alive.values():
                 life.lingers, life.swallows, life.last_words = 0.0, 0.0, None
             await self._heal()
+        self.errors.forget_past()
         waited, unwell = now() - began, ", ".join(self._unwell())
         await anyio.sleep(SETTLING)
         calm = Calm(now(), waited, not unwell, unwell, *observe(self.tree))

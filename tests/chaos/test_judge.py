@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from tests.chaos import judge as laws
+from tests.chaos.faults import Errors
 from tests.chaos.judge import Judge
 from tests.chaos.record import (
     Asked,
@@ -306,6 +309,14 @@ class TestLeaks:
         comes = run(rss=lambda n: 50_000_000 + n % 3 * 10_000_000, descriptors=lambda n: 11 + n % 2)
         assert list(leaks(comes, 120)) == []
 
+    def test_what_was_away_at_a_calm_by_chance_is_no_leak(self) -> None:
+        away = run(descriptors=lambda n: 11 - (n == 10))
+        assert list(leaks(away, 120)) == []
+
+    def test_one_more_beside_what_comes_and_goes_is_a_leak(self) -> None:
+        [found] = leaks(run(descriptors=lambda n: 11 - (n % 5 == 0) + (n > 25)), 120)
+        assert found == "descriptors: 10 after the warm-up, 11 at the end"
+
     def test_what_the_warm_up_takes_is_no_leak(self) -> None:
         assert list(leaks(run(blocks=lambda n: 100_000 + min(n, 8) * 10_000), 120)) == []
 
@@ -342,6 +353,23 @@ class TestLeaks:
         assert floors(short, 120) is None
         [found] = leaks(short, 120)
         assert "tasks" in found
+
+
+def test_an_error_that_is_raised_again_does_not_gather_its_past() -> None:
+    errors, chance = Errors(), random.Random(1)
+    first = errors.make(chance, "app/http")
+    with suppress(type(first)):
+        try:
+            raise LookupError("was raised before it")
+        finally:
+            raise first
+    assert first.__traceback__ is not None
+    assert first.__context__ is not None
+
+    errors.forget_past()
+
+    assert (first.__traceback__, first.__context__) == (None, None)
+    assert any(errors.make(chance, "app/http") is first for _ in range(200))
 
 
 def test_lines_are_read_as_they_were_written_also_while_they_are(tmp_path: Path) -> None:
