@@ -117,7 +117,7 @@ def failure(node: Node, rule: Rule) -> TreeFailed:
             leaves.extend(error.exceptions)
         else:
             assert isinstance(error, Exception), "others end the tree as they are"
-            _note(error, f"{child.path}, life {child.life}: {_tried(node, child, rule)}")
+            note_once(error, f"{child.path}, life {child.life}: {_tried(node, child, rule)}")
             leaves.append(error)
     names = ", ".join(child.path for child in node.offenders)
     return TreeFailed(f"{node.path} failed: {names} cannot be kept up", leaves)
@@ -139,7 +139,7 @@ def _tried(node: Node, child: ChildState, rule: Rule) -> str:
     return f"{child.attempt} restarts in a row"
 
 
-def _note(error: BaseException, note: str) -> None:
-    # The same exception object may be raised life after life; its notes are not to grow with them.
+def note_once(error: BaseException, note: str) -> None:
+    """The same exception object may be raised life after life; its notes are not to grow with them."""
     if note not in getattr(error, "__notes__", ()):
         error.add_note(note)

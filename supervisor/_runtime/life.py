@@ -13,6 +13,7 @@ import anyio.from_thread
 from anyio.abc import TaskStatus
 
 from supervisor._core.child import AT_REST, ChildState
+from supervisor._core.close import note_once
 from supervisor._core.effects import Exited, MarkedHealthy, ReportedReady
 from supervisor._errors import Decline, ScopesLeftOpen
 from supervisor._runtime.box import Box, leave
@@ -223,7 +224,7 @@ def _closed(life: CurrentChild, count: int, outcome: Outcome) -> Outcome:
         return outcome
     error = outcome.error or ScopesLeftOpen(count)
     if outcome.error is not None:
-        error.add_note(str(ScopesLeftOpen(count)))
+        note_once(error, str(ScopesLeftOpen(count)))
     return Outcome("crashed", error)
 
 

@@ -94,6 +94,22 @@ async def test_what_a_life_leaves_open_concerns_that_life_only(leaves: Any, erro
     assert good.lives[0].how == "cancelled"
 
 
+async def test_an_error_that_is_raised_life_after_life_gathers_no_notes() -> None:
+    always = ValueError("from a cached failure")
+
+    async def leaves() -> None:
+        anyio.CancelScope().__enter__()
+        await sleep(1)
+        raise always
+
+    spec = Component(leaves, name="bad", backoff=Backoff(first=1, base=1, cap=1), quarantine=None)
+    async with open_supervisor(Supervisor("root", [spec])) as tree:
+        told = tree.events(Crashed)
+        for _ in range(5):
+            assert (await anext(told)).error is always
+        assert always.__notes__ == [str(ScopesLeftOpen(1))]
+
+
 async def test_the_tasks_of_a_group_left_open_end_before_the_next_life_begins() -> None:
     lives: list[str] = []
 
