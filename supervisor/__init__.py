@@ -38,6 +38,7 @@ from supervisor._errors import BreakerOpen as BreakerOpen
 from supervisor._errors import FallbackFailed as FallbackFailed
 from supervisor._errors import GuardDiffers as GuardDiffers
 from supervisor._errors import NonRetryable as NonRetryable
+from supervisor._errors import BadResult as BadResult
 from supervisor._errors import BrokerClosed as BrokerClosed
 from supervisor._happenings import Added as Added
 from supervisor._happenings import AttemptFailed as AttemptFailed
@@ -78,6 +79,7 @@ from supervisor._happenings import Verdict as Verdict
 from supervisor._record.facts import json_line as json_line
 from supervisor._record.log import JsonFormatter as JsonFormatter
 from supervisor._record.log import LineFormatter as LineFormatter
+from supervisor._runtime.attempt import Attempt as Attempt
 from supervisor._runtime.broker import RunningBroker as RunningBroker
 from supervisor._runtime.budgets import acquire as acquire
 from supervisor._runtime.budgets import acquire_rate_limit as acquire_rate_limit
@@ -87,8 +89,11 @@ from supervisor._runtime.bus import Subscription as Subscription
 from supervisor._runtime.context import ContextFilter as ContextFilter
 from supervisor._runtime.context import current_child as current_child
 from supervisor._runtime.context import current_tree as current_tree
+from supervisor._runtime.course import Served as Served
 from supervisor._runtime.every import every as every
+from supervisor._runtime.guard import Guard as Guard
 from supervisor._runtime.handle import Child as Child
+from supervisor._runtime.handling import handle_with_retry as handle_with_retry
 from supervisor._runtime.host import TreeOptions as TreeOptions
 from supervisor._runtime.host import open_supervisor as open_supervisor
 from supervisor._runtime.host import serve as serve

@@ -332,3 +332,17 @@ class GuardDiffers(ValueError):
             f"guard {guard!r} is declared twice, with {field}={here!r} and {field}={there!r}; "
             "declare it once, or rename one"
         )
+
+
+class BadResult(RuntimeError):
+    """A guarded call answered with what its guard's ``bad_result`` calls a failure. Who calls does
+    not see this: he gets the result itself, once it is not asked for again."""
+
+    def __init__(self, guard: str, value: object) -> None:
+        self.guard: str = guard
+        self.value: object = value
+        try:
+            text = repr(value)
+        except Exception:  # somebody's own __repr__
+            text = f"a {type(value).__name__}"
+        super().__init__(f"a bad result of {guard!r}: {text[:100]}")

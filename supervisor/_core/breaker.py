@@ -113,7 +113,7 @@ class BreakerMachine:
         if self.forced is not None:
             return self._admit_forced(now)
         if self.state == "closed":
-            through = self.free or self._ramp_lets_through(now)
+            through = self.free or self._ramp_lets_through(now)  # type: ignore[redundant-expr]
             return self.generation if through else self._refuse()
         if self.state == "open":
             if now < self.until:

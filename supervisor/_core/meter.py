@@ -7,6 +7,7 @@ is put aside; what happened within a window is the difference to the picture at 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 EVERY: Final = 10.0
@@ -41,6 +42,23 @@ class Meter:
             self.pictures.append((self.next_at, self.totals.copy(), self.peak))
             self.peak = 0.0
             self.next_at = now + EVERY
+
+    def spread(self, kinds: Sequence[int], count: float, since: float, now: float) -> None:
+        """Count so many of each kind as if they had come evenly from ``since`` to ``now``."""
+        rate, left = count / max(now - since, EVERY), count
+        self.next_at = max(self.next_at, now - KEPT * EVERY)  # older pictures would not be kept
+        while now >= self.next_at:
+            part = max(0.0, min(left, count - rate * (now - self.next_at)) - (count - left))
+            self._add(kinds, part)
+            left -= part
+            self.pictures.append((self.next_at, self.totals.copy(), self.peak))
+            self.peak = 0.0
+            self.next_at += EVERY
+        self._add(kinds, left)
+
+    def _add(self, kinds: Sequence[int], count: float) -> None:
+        for kind in kinds:
+            self.totals[kind] += count
 
     def within(self, window: float, now: float) -> tuple[list[float], float]:
         """What each total has grown by in the last ``window`` seconds, to the nearest picture, and

@@ -82,6 +82,11 @@ class Permit(Struct, eq=False, gc=False):
         if isinstance(self._state, BudgetState):
             self._state.answered(self.granted_at, self._state.owner._clock())
 
+    def _answered_if_new(self) -> None:
+        """Report an answer, unless one was reported before or nobody learns from it."""
+        if self._stage != USED and self._state.adaptive is not None:
+            self.answered()
+
     def _use(self, latest: int) -> None:
         if self._stage > latest:
             raise PermitUsed(self.budget)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from supervisor._core.records import RESOLVING, Errors
@@ -11,7 +10,7 @@ from supervisor._core.summary import Tally, summary
 from supervisor._errors import NotFound
 from supervisor._happenings import AttemptFailed, Crashed, Event
 from supervisor._runtime.clock import stamp
-from supervisor._views import BreakerStatus, ErrorRecord, ErrorSummary, GuardStatus
+from supervisor._views import ErrorRecord, ErrorSummary
 
 if TYPE_CHECKING:
     from supervisor._runtime.runtime import Runtime
@@ -19,14 +18,9 @@ if TYPE_CHECKING:
 
 class Recorder:
     """A sink of the tree's events. The records are there until the tree is collected, also after
-    its end.
-
-    ``guards`` and ``breakers`` answer how the tree's guards are, and their breakers by name.
-    """
+    its end."""
 
     def __init__(self, tree: Runtime) -> None:
-        self.guards: Callable[[], tuple[GuardStatus, ...]] = tuple
-        self.breakers: Callable[[], Mapping[str, BreakerStatus]] = dict
         self._tree = tree
         self._errors = Errors(reset_after=self._reset_after)
         self._tally = Tally()
@@ -66,4 +60,6 @@ class Recorder:
 
     def summary(self, path: str) -> ErrorSummary:
         """The errors of what is at or below a path, in figures."""
-        return summary(self._errors, self._tally, self._tree.now(), path, self.breakers())
+        return summary(
+            self._errors, self._tally, self._tree.now(), path, self._tree.guards.breakers()
+        )

@@ -60,6 +60,7 @@ from supervisor._runtime.bus import Bus
 from supervisor._runtime.clock import clock, now, source_of_chance
 from supervisor._runtime.condition import TreeCondition
 from supervisor._runtime.deadlines import Deadlines
+from supervisor._runtime.guarded import Guards
 from supervisor._runtime.life import Arguments, CurrentChild, live
 from supervisor._runtime.recorder import Recorder
 from supervisor._runtime.restarts import Restarts
@@ -164,6 +165,8 @@ class Runtime:
         self.bus = Bus()
         self.brokers = Brokers(self)
         self.restarts = Restarts(self)
+        self.guards = Guards(self)
+        self.calls = 0  # guarded calls of which an attempt has failed
         self.boxes: dict[str, Box] = {}  # what is in the mailboxes, by their names
         self.draw: Callable[[], float] = source_of_chance().random
         node = Node(spec, spec.name, self.draw, now=now(), stop_within=stop_within)

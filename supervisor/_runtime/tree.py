@@ -297,7 +297,7 @@ class Tree:
             self.condition,
             root_view(runtime.root.node, at),
             runtime.brokers.statuses(),
-            tuple(runtime.recorder.guards()),
+            runtime.guards.statuses(),
         )
 
     def errors(self, path: str = "", *, unresolved: bool = False) -> tuple[ErrorRecord, ...]:

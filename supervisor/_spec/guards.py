@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from supervisor._spec.policy import MOST, Count, Factor, Positive, Seconds
 from supervisor._spec.values import Wrong, field_types, shown, wrong_value
-from supervisor._words import Severity
+from supervisor._words import Priority, Severity
 
 Spread: TypeAlias = Literal["decorrelated", "full", "equal", "none"]
 Nested: TypeAlias = Literal["off", "on"]
@@ -114,6 +114,26 @@ class Breaker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 _MATCHERS: Final = "write types of errors or functions of an error, in a tuple"
 _RETRY: Final = "write a Retry(...), or None for no retries"
 _BREAKER: Final = "write a Breaker(...), or None for none"
+
+
+def wrong_guard(fields: Mapping[str, Any]) -> Iterator[tuple[str, Wrong]]:
+    """The mistakes in a guard's declaration, each with its field."""
+    yield from wrong_value("budget", fields["budget"], str | None)
+    yield from wrong_how(fields)
+    yield from wrong_retry("retry", fields["retry"])
+    yield from wrong_breaker("breaker", fields["breaker"])
+    yield from wrong_matchers("throttled", fields["throttled"])
+    yield from wrong_severities("severities", fields["severities"])
+    bad = fields["bad_result"]
+    if bad is not None and not callable(bad):
+        yield "bad_result", (f"is {shown(bad)}", "write a function of a result")
+
+
+def wrong_how(fields: Mapping[str, Any]) -> Iterator[tuple[str, Wrong]]:
+    """The mistakes in what may be said anew for each call of a guard."""
+    yield from wrong_value("priority", fields["priority"], Priority | None)
+    yield from wrong_value("cost", fields["cost"], Count)
+    yield from wrong_value("timeout", fields["timeout"], Positive | None)
 
 
 def wrong_retry(path: str, retry: object) -> Iterator[tuple[str, Wrong]]:

@@ -1,0 +1,376 @@
+"""A guard in a running tree: what it knows of its calls, and the whole of a call that is not plain."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, get_args
+from weakref import ReferenceType, ref
+
+import anyio
+from anyio import move_on_after, to_thread
+from anyio.lowlevel import checkpoint
+
+from supervisor._core.breaker import BreakerMachine
+from supervisor._core.calls import ATTEMPTS, KINDS, SUCCEEDED, figures
+from supervisor._core.classify import Rules
+from supervisor._core.meter import Meter
+from supervisor._core.retry import RetryBudget
+from supervisor._errors import (
+    BadResult,
+    BreakerOpen,
+    CostTooHigh,
+    GuardDiffers,
+    NoTree,
+    UnknownBudget,
+)
+from supervisor._record.wording import error_line
+from supervisor._runtime.attempt import Attempt
+from supervisor._runtime.course import Course, How, Served
+from supervisor._spec.guards import Retry
+from supervisor._views import BreakerStatus, GuardStatus
+from supervisor._words import Forced
+
+if TYPE_CHECKING:
+    from supervisor._runtime.guard import Guard
+    from supervisor._runtime.runtime import Runtime
+
+MOST: Final = 1000
+"""With so many guards a tree forgets some of those whose declarations are gone."""
+
+ONCE: Final = Retry(retries=0)
+ONCE_HOW: Final = How(priority=None, cost=1, timeout=None, retry=ONCE)
+
+
+class LiveGuard:
+    """A guard's state in a running tree.
+
+    Calls that succeed at once and have nothing to wait for but the service only add to ``quiet``;
+    the meter hears of them when somebody asks, or something else happens.
+    """
+
+    __slots__ = (
+        "bad_result", "breaker", "budget", "changed", "clock", "declared", "direct", "fallbacks", "how",
+        "meter", "name", "owing", "quiet", "retry_tokens", "retrying", "rules", "settled_at",
+        "tree", "under_way",
+    )  # fmt: skip
+
+    def __init__(self, tree: Runtime, guard: Guard) -> None:
+        self.tree = tree
+        self.name = guard.name
+        self.clock = tree.now
+        self.declared: ReferenceType[Guard] = ref(guard)
+        self.how = guard._how
+        self.budget = guard.budget
+        self.fallbacks = guard._fallbacks
+        self.bad_result = guard.bad_result
+        self.rules = Rules(guard.retry, guard.breaker, guard.throttled, guard.severities)
+        now, policy, retry = self.clock(), guard.breaker, guard.retry or ONCE
+        self.breaker: BreakerMachine | None = None
+        if policy is not None:
+            probe = policy.probe or (2 * guard.timeout if guard.timeout else policy.open)
+            self.breaker = BreakerMachine(
+                policy, tree.draw, now, probe=probe, path=tree.root.node.path, guard=guard.name
+            )
+        self.retry_tokens = RetryBudget(retry, now)
+        # Whether a call waits for nothing but the service, and its result is taken as it is.
+        self.direct = (
+            self.budget is None
+            and guard.timeout is None
+            and retry.deadline is None
+            and self.bad_result is None
+        )
+        self.owing = not self.retry_tokens.full
+        self.meter = Meter(KINDS, now)
+        self.quiet = 0
+        self.settled_at = now
+        self.under_way = 0
+        self.retrying = 0
+        self.changed: anyio.Event | None = None
+
+    def declare(self, again: Guard) -> None:
+        """Find this one by another declaration.
+
+        Raises:
+            GuardDiffers: it is not equal.
+        """
+        first = self.declared()
+        if first is not None:
+            for field, here, there in zip(
+                again.FIELDS, first._policies(), again._policies(), strict=True
+            ):
+                if here is not there and here != there:
+                    raise GuardDiffers(self.name, field, here, there)
+        self.declared = ref(again)
+
+    @property
+    def forgettable(self) -> bool:
+        """Whether nobody holds its declaration, nor is in a call."""
+        return not self.under_way and self.declared() is None
+
+    # --- a call -----------------------------------------------------------------------------------
+
+    async def call(
+        self,
+        how: How,
+        fn: Callable[..., Any],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        failed: Attempt | None = None,
+    ) -> Served:
+        """All of a guarded call; or what is left of it after its first attempt has ``failed``."""
+        attempt = failed or Attempt._of(Course(self, how, self.clock(), self.tree.calls))
+        course = attempt._course
+        self.under_way += 1
+        try:
+            while True:
+                if failed is None:
+                    value = await self._attempt(attempt, fn, args, kwargs)
+                    if attempt._error is None:
+                        course.succeeded()
+                        return Served(value, 0, course.number)
+                failed = None
+                if not await course.goes_on(attempt):
+                    return await self._stand_in(course, fn, args, kwargs)
+                attempt._clear()
+        except Exception:
+            raise
+        except BaseException:
+            course.cut_short()
+            raise
+        finally:
+            self.under_way -= 1
+            attempt._error = course.error = None  # or the error's frames would hold the error
+
+    async def _attempt(
+        self,
+        attempt: Attempt,
+        fn: Callable[..., Any],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+    ) -> Any:
+        try:
+            await attempt._begin()
+            value = await made(fn, args, kwargs)
+            if self.bad_result is not None and self.bad_result(value):
+                raise BadResult(self.name, value)
+        except BaseException as exc:
+            if attempt._end(exc):
+                raise
+            return None
+        attempt._end(None)
+        return value
+
+    async def _stand_in(
+        self,
+        course: Course,
+        fn: Callable[..., Any],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+    ) -> Served:
+        """What the first of the fallbacks says that does not fail itself; or the call's error."""
+        error = course.error
+        links = () if isinstance(error, MISTAKES) else self.fallbacks
+        failures: list[str] = []
+        for level, link in enumerate(links, 1):
+            try:
+                value = await made(link, args, kwargs) if callable(link) else link
+            except Exception as exc:
+                failures.append(f"fallback {level}: {error_line(exc)}")
+            else:
+                return course.served(value, level)
+        return course.give_up(failures=failures)
+
+    # --- the first attempt of a call that has nothing to wait for ---------------------------------
+
+    def failed_directly(
+        self, how: How, ticket: int, at: float, before: int, error: Exception
+    ) -> Attempt:
+        """It failed: go on from there."""
+        attempt = Attempt._of(Course(self, how, at or self.clock(), before))
+        attempt._began(ticket, at or attempt._course.began)
+        attempt._end(error)
+        return attempt
+
+    def cut_directly(self, ticket: int, at: float, exc: BaseException) -> None:
+        """It was cancelled, or worse."""
+        attempt = Attempt._of(Course(self, ONCE_HOW, at or self.clock(), 0))
+        attempt._began(ticket, at or attempt._course.began)
+        attempt._end(exc)
+        attempt._course.cut_short()
+
+    # --- what it knows ----------------------------------------------------------------------------
+
+    def count(self, kind: int) -> None:
+        """Count one, now."""
+        self._settle(now := self.clock())
+        self.meter.roll(now)
+        self.meter.totals[kind] += 1
+
+    def _settle(self, now: float) -> None:
+        """Tell the meter of the calls that succeeded unseen, spread over the time since it last
+        heard of any."""
+        quiet, self.quiet = self.quiet, 0
+        if quiet:
+            self.meter.spread((SUCCEEDED, ATTEMPTS), quiet, self.settled_at, now)
+        self.settled_at = now
+
+    def paid_back(self) -> None:
+        """A call succeeded at once: a share of a retry is there again."""
+        self.retry_tokens.put_back()
+        self.owing = not self.retry_tokens.full
+
+    def tell(self) -> None:
+        """Tell of what the breaker has done since this was last asked."""
+        breaker = self.breaker
+        if breaker is None or not breaker.happened:
+            return
+        happened, breaker.happened = breaker.happened, []
+        for event in happened:
+            self.tree.bus.publish(event)
+        if self.changed is not None:
+            self.changed.set()
+            self.changed = None
+
+    def rejection(self, now: float) -> BreakerOpen:
+        """A new one each time: an error that is raised again and again would hold all its callers."""
+        assert self.breaker is not None
+        again = self.breaker.retry_at(now)
+        return BreakerOpen(self.name, again, again - now, self.breaker.cause)
+
+    def status(self) -> GuardStatus:
+        """How it is now."""
+        now = self.clock()
+        self._settle(now)
+        return GuardStatus(
+            name=self.name,
+            budget=self.budget,
+            breaker=self.breaker_status(),
+            under_way=self.under_way,
+            retrying=self.retrying,
+            retry_tokens=self.retry_tokens.left(now),
+            figures=figures(self.meter, now),
+        )
+
+    def breaker_status(self) -> BreakerStatus | None:
+        """How its breaker is now, if it has one."""
+        if self.breaker is None:
+            return None
+        status = self.breaker.status(self.clock())
+        self.tell()
+        return status
+
+    # --- its breaker, by hand ---------------------------------------------------------------------
+
+    def force(self, state: Forced, reason: str, seconds: float | None) -> None:
+        if state not in get_args(Forced):
+            raise ValueError(f"state is {state!r}; write one of {', '.join(get_args(Forced))}")
+        if seconds is not None and not 0 < seconds < math.inf:
+            raise ValueError(f"seconds is {seconds!r}; write a number above 0, or None for no end")
+        now = self.clock()
+        self._own_breaker().force(state, reason, None if seconds is None else now + seconds, now)
+        self.tell()
+
+    def release(self, reason: str) -> None:
+        self._own_breaker().release(self.clock(), reason)
+        self.tell()
+
+    def _own_breaker(self) -> BreakerMachine:
+        if self.breaker is None:
+            raise ValueError(f"guard {self.name!r} is declared without a breaker")
+        return self.breaker
+
+    async def wait_closed(self) -> None:
+        """Wait until the breaker would let a call through."""
+        while True:
+            now = self.clock()
+            again = self._refuses_until(now)
+            if again <= now:
+                await checkpoint()
+                return
+            self.changed = self.changed or anyio.Event()
+            with move_on_after(again - now):
+                await self.changed.wait()
+
+    def _refuses_until(self, now: float) -> float:
+        status = self.breaker_status()
+        return now if status is None or status.retry_at is None else status.retry_at
+
+
+MISTAKES: Final = (
+    TypeError, AttributeError, NameError, AssertionError, NotImplementedError, RecursionError,
+    ImportError, UnknownBudget, CostTooHigh, NoTree,
+)  # fmt: skip
+"""Errors that no fallback hides: the program is wrong, not the service."""
+
+
+async def made(fn: Callable[..., Any], args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
+    """Call the function: here if it is async, in a worker thread if it is not. What that answers
+    with is awaited here, if it can be."""
+    if is_async(fn):
+        return await fn(*args, **kwargs)
+    result = await to_thread.run_sync(partial(fn, *args, **kwargs))
+    return await result if inspect.isawaitable(result) else result
+
+
+def is_async(fn: Callable[..., Any]) -> bool:
+    """Whether a call of the function makes a coroutine, so that it may be called in the event loop:
+    seen through partials, wrappers and objects with an async ``__call__``."""
+    while isinstance(fn, partial):
+        fn = fn.func
+    fn = inspect.unwrap(fn)
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(type(fn).__call__)
+
+
+class Guards:
+    """The guards of a running tree, by their names."""
+
+    def __init__(self, tree: Runtime) -> None:
+        self._tree = tree
+        self._live: dict[str, LiveGuard] = {}
+        self._made: dict[str, Guard] = {}  # by us, as nobody else holds them
+
+    def named(self, name: str, make: Callable[[str], Guard]) -> LiveGuard:
+        """The guard of that name; one that is made now if there is none."""
+        live = self._live.get(name)
+        if live is None or live.declared() is None:
+            guard = self._made[name] = make(name)
+            if len(self._made) > MOST:
+                del self._made[next(iter(self._made))]
+            live = self.of(guard)
+        return live
+
+    def of(self, guard: Guard) -> LiveGuard:
+        """What the tree knows of this guard.
+
+        Raises:
+            GuardDiffers: it has another of that name.
+        """
+        live, made = self._live.get(guard.name), self._made.get(guard.name)
+        if made is not None and made is not guard:
+            del self._made[guard.name]  # somebody has declared it after all
+            live = None
+        if live is None:
+            if len(self._live) >= MOST:
+                self._make_room()
+            live = self._live[guard.name] = LiveGuard(self._tree, guard)
+        elif live.declared() is not guard:
+            live.declare(guard)
+        return live
+
+    def _make_room(self) -> None:
+        """Forget the eldest half of those that nobody holds: guards made for each host, say."""
+        idle = [name for name, live in self._live.items() if live.forgettable]
+        for name in idle[: len(idle) // 2 + 1]:
+            del self._live[name]
+
+    def statuses(self) -> tuple[GuardStatus, ...]:
+        """How each of them is."""
+        return tuple(live.status() for live in self._live.values())
+
+    def breakers(self) -> dict[str, BreakerStatus]:
+        """How their breakers are."""
+        found = ((live.name, live.breaker_status()) for live in self._live.values())
+        return {name: status for name, status in found if status is not None}
