@@ -130,12 +130,9 @@ def _notes(error: BaseException) -> list[object]:
 
 
 class RetryBudget:
-    """The tokens of all retries of one guard: each takes one.
+    """The tokens of all retries of one guard: each takes one."""
 
-    ``full`` says that a call that succeeds has nothing to put back, which is so nearly always.
-    """
-
-    __slots__ = ("_most", "_reserve", "_share", "_stamp", "_tokens", "full")
+    __slots__ = ("_most", "_reserve", "_share", "_stamp", "_tokens")
 
     def __init__(self, policy: Retry, now: float) -> None:
         self._share = float(policy.share)
@@ -143,7 +140,6 @@ class RetryBudget:
         self._tokens = BURST * self._reserve
         self._most = max(self._tokens, BURST if self._share else 0.0)
         self._stamp = now
-        self.full = not self._share or self._tokens >= self._most
 
     def take(self, now: float) -> bool:
         """Take a token for a retry, if there is one."""
@@ -151,13 +147,11 @@ class RetryBudget:
         if self._tokens + ROUNDING < 1:
             return False
         self._tokens = max(0.0, self._tokens - 1)
-        self.full = not self._share or self._tokens >= self._most
         return True
 
-    def put_back(self) -> None:
-        """A call has succeeded at once: so much more may be retried."""
-        self._tokens = min(self._most, self._tokens + self._share)
-        self.full = not self._share or self._tokens >= self._most
+    def put_back(self, calls: int = 1) -> None:
+        """So many calls have succeeded at once: so much more may be retried."""
+        self._tokens = min(self._most, self._tokens + self._share * calls)
 
     def left(self, now: float) -> float:
         """The tokens that there are."""

@@ -11,6 +11,7 @@ from supervisor._core.breaker import REFUSED, BreakerMachine
 from supervisor._core.calls import THROTTLED, TIMED_OUT
 from supervisor._core.classify import Judged
 from supervisor._record.wording import error_line
+from supervisor._runtime.budgets import acquire
 from supervisor._runtime.clock import stamp
 from supervisor._runtime.permit import Permit
 
@@ -131,7 +132,9 @@ class Attempt:
             if self._ticket == REFUSED:
                 raise live.rejection(now)
         if live.budget is not None:
-            self._permit = await self._course.permit(live.budget)
+            how = self._course.how
+            asked = acquire(live.budget, priority=how.priority, cost=how.cost)
+            self._permit = asked if type(asked) is Permit else await self._course.permit(asked)
             if breaker is not None and self._permit.waited:
                 self._ask_again(breaker, live.clock())
         self._at = at = live.clock()
@@ -169,7 +172,10 @@ class Attempt:
         """The guard's timeout ends: what it makes of the exception."""
         self._scope = None
         try:
-            if not scope.__exit__(None if exc is None else type(exc), exc, None):
+            if exc is None:
+                scope.__exit__(None, None, None)
+                return None
+            if not scope.__exit__(type(exc), exc, None):
                 return exc
         except BaseException as left:  # trio: what a group has besides our own cancellation
             return left

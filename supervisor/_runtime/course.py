@@ -26,9 +26,8 @@ from supervisor._errors import BadResult, BreakerOpen, FallbackFailed, PermitRef
 from supervisor._happenings import AttemptFailed, AttemptRule, CallRecovered, FallbackServed
 from supervisor._record.wording import error_line
 from supervisor._runtime.attempt import Attempt
-from supervisor._runtime.budgets import acquire
 from supervisor._runtime.context import current_life
-from supervisor._runtime.permit import Permit
+from supervisor._runtime.permit import Acquisition, Permit
 from supervisor._spec.guards import Retry
 from supervisor._words import Priority
 
@@ -97,17 +96,16 @@ class Course:
             return None if within is None else self.began + within
         return at + timeout if within is None else min(at + timeout, self.began + within)
 
-    async def permit(self, budget: str) -> Permit:
-        """A permit of the guard's budget, by the call's deadline."""
-        how = self.how
-        asked = acquire(budget, priority=how.priority, cost=how.cost)
-        if type(asked) is Permit:
-            return asked
-        if how.retry.deadline is None:
+    async def permit(self, asked: Acquisition) -> Permit:
+        """The permit that was asked for, by the call's own deadline."""
+        within = self.how.retry.deadline
+        if within is None:
             return await asked
-        with CancelScope(deadline=self.began + how.retry.deadline):
+        with CancelScope(deadline=self.began + within):
             return await asked
-        raise PermitRefused(budget, "it did not come by the call's deadline", math.inf)
+        raise PermitRefused(
+            self.live.budget or "", "it did not come by the call's deadline", math.inf
+        )
 
     async def goes_on(self, attempt: Attempt) -> bool:
         """The attempt failed: tell, and wait for the next one, if there is to be one."""
@@ -131,6 +129,7 @@ class Course:
         if self._retrying is None:
             self._retrying = Attempts(self.how.retry, self.began, current_effective_deadline())
         now, refused = live.clock(), attempt._at is None
+        live.pay_back()
         delay, self._rule = self._retrying.failed(
             judged,
             error_line(error),
@@ -139,7 +138,6 @@ class Course:
             live.retry_tokens,
             was_retried(error, self._handled, self._before),
         )
-        live.owing = not live.retry_tokens.full
         if refused:
             live.count(REJECTED if isinstance(error, BreakerOpen) else REFUSED)
         else:
@@ -179,10 +177,12 @@ class Course:
     def succeeded(self) -> None:
         """An attempt succeeded."""
         self.over, live = True, self.live
+        if not self.recorded and self.number == 1:
+            live.quiet += 1
+            return
         live.count(ATTEMPTS)
-        if not self.recorded:
+        if not self.recorded:  # it was only refused before
             live.count(SUCCEEDED)
-            live.paid_back()
             return
         live.count(RECOVERED)
         now = live.clock()

@@ -71,7 +71,7 @@ class Guard:
     """
 
     __slots__ = (
-        "__weakref__", "_fallbacks", "_how", "_live", "_tree", "bad_result", "breaker", "budget",
+        "__weakref__", "_fallbacks", "_how", "_live", "_sole", "_tree", "_waits", "bad_result", "breaker", "budget",
         "cost", "fallback", "name", "priority", "retry", "severities", "throttled", "timeout",
     )  # fmt: skip
 
@@ -93,8 +93,10 @@ class Guard:
     cost: int
     _fallbacks: tuple[Any, ...]
     _how: How
+    _waits: bool  # whether a call may wait for more than the service, or its result is looked at
     _tree: Runtime | None  # where it was last looked for, and what was found
-    _live: LiveGuard
+    _live: LiveGuard | None
+    _sole: LiveGuard | None  # the same while its tree is the only one of the process
 
     def __init__(
         self,
@@ -135,7 +137,10 @@ class Guard:
         put(self, "_how", how)
         links = fallback if isinstance(fallback, tuple) else (fallback,) * (fallback is not None)
         put(self, "_fallbacks", links)
-        put(self, "_tree", None)
+        self._remember(None, None)
+        within = retry is not None and retry.deadline is not None
+        waits = self.budget is not None or timeout is not None or within or bad_result is not None
+        put(self, "_waits", waits)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a guard is a declaration and does not change: {name}")
@@ -256,10 +261,15 @@ class Guard:
                 "call anyio.from_thread.run(guard, fn)"
             )
         if tree is not self._tree:
-            live = tree.guards.of(self)
-            object.__setattr__(self, "_live", live)
-            object.__setattr__(self, "_tree", tree)
+            self._remember(tree, tree.guards.of(self))
+        assert self._live is not None
         return self._live
+
+    def _remember(self, tree: Runtime | None, live: LiveGuard | None) -> None:
+        object.__setattr__(self, "_tree", tree)
+        object.__setattr__(self, "_live", live)
+        alone = tree is not None and not tree.finished.is_set() and tree.guards.alone
+        object.__setattr__(self, "_sole", live if alone else None)
 
 
 @final
@@ -342,32 +352,57 @@ async def _call(
 def _guarded(guard: Guard, fn: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
     """The function under the guard.
 
-    Where a call waits for nothing but the service, what :meth:`LiveGuard.call` does of it is done
-    here: it would be most of the cost of a call that succeeds at once.
+    Where a call waits for nothing but the service, its first attempt is made here and not by
+    :meth:`LiveGuard.call`, which would cost several times as much as all the rest.
     """
-    if not is_async(fn):
+    if guard._waits or not is_async(fn):
 
         @wraps(fn)
-        async def in_thread(*args: Any, **kwargs: Any) -> Any:
+        async def guarded(*args: Any, **kwargs: Any) -> Any:
             return await _call(guard, fn, args, kwargs)
 
-        return in_thread
-    find = current_life.get
+        return guarded
+    return _retried(guard, fn) if guard.breaker is None else _refusable(guard, fn)
+
+
+def _retried(guard: Guard, fn: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """The function with retries, at most."""
 
     @wraps(fn)
     async def guarded(*args: Any, **kwargs: Any) -> Any:
-        life = find()
-        if life is None or life._node.tree is not guard._tree:
-            guard._find()
-        live = guard._live
-        breaker, ticket, at = live.breaker, UNCOUNTED, 0.0
-        if not live.direct or (breaker is not None and not breaker.free):
-            return (await live.call(guard._how, fn, args, kwargs)).value
-        if breaker is not None:
-            ticket = breaker.generation
-            if breaker.timed:
-                at = live.clock()
+        live = guard._sole or guard._find()
         before = live.tree.calls
+        try:
+            result = await fn(*args, **kwargs)
+        except Exception as exc:
+            error = exc
+        except BaseException as exc:
+            live.cut_directly(UNCOUNTED, 0.0, exc)
+            raise
+        else:
+            live.quiet += 1
+            return result
+        failed = live.failed_directly(UNCOUNTED, 0.0, before, error)
+        del error
+        return (await live.call(guard._how, fn, args, kwargs, failed)).value
+
+    return guarded
+
+
+def _refusable(guard: Guard, fn: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """The function with retries and a breaker."""
+    policy = guard.breaker
+    assert policy is not None
+    timed, slow = policy.rate is not None or policy.slow is not None, policy.slow is not None
+
+    @wraps(fn)
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        live = guard._sole or guard._find()
+        breaker: Any = live.breaker
+        if not breaker.free:
+            return (await live.call(guard._how, fn, args, kwargs)).value
+        ticket, before = breaker.generation, live.tree.calls
+        at = live.clock() if slow else 0.0
         try:
             result = await fn(*args, **kwargs)
         except Exception as exc:
@@ -376,14 +411,11 @@ def _guarded(guard: Guard, fn: Callable[..., Any]) -> Callable[..., Coroutine[An
             live.cut_directly(ticket, at, exc)
             raise
         else:
-            if breaker is not None:
-                now = live.clock() if breaker.timed else 0.0
-                breaker.succeeded(ticket, now, now - at)
-            if live.owing:
-                live.paid_back()
+            now = live.clock() if timed else 0.0
+            breaker.succeeded(ticket, now, now - at if slow else 0.0)
             live.quiet += 1
             return result
-        failed = live.failed_directly(guard._how, ticket, at, before, error)
+        failed = live.failed_directly(ticket, at, before, error)
         del error
         return (await live.call(guard._how, fn, args, kwargs, failed)).value
 

@@ -6,7 +6,8 @@ import inspect
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, get_args
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, get_args
 from weakref import ReferenceType, ref
 
 import anyio
@@ -47,13 +48,13 @@ ONCE_HOW: Final = How(priority=None, cost=1, timeout=None, retry=ONCE)
 class LiveGuard:
     """A guard's state in a running tree.
 
-    Calls that succeed at once and have nothing to wait for but the service only add to ``quiet``;
-    the meter hears of them when somebody asks, or something else happens.
+    Calls that succeed at once only add to ``quiet``: those who have to know of them hear of it when
+    somebody asks, or when something else happens.
     """
 
     __slots__ = (
-        "bad_result", "breaker", "budget", "changed", "clock", "declared", "direct", "fallbacks", "how",
-        "meter", "name", "owing", "quiet", "retry_tokens", "retrying", "rules", "settled_at",
+        "bad_result", "breaker", "budget", "changed", "clock", "declared", "fallbacks", "how",
+        "heard", "heard_at", "meter", "name", "paid", "quiet", "retry_tokens", "retrying", "rules",
         "tree", "under_way",
     )  # fmt: skip
 
@@ -75,17 +76,10 @@ class LiveGuard:
                 policy, tree.draw, now, probe=probe, path=tree.root.node.path, guard=guard.name
             )
         self.retry_tokens = RetryBudget(retry, now)
-        # Whether a call waits for nothing but the service, and its result is taken as it is.
-        self.direct = (
-            self.budget is None
-            and guard.timeout is None
-            and retry.deadline is None
-            and self.bad_result is None
-        )
-        self.owing = not self.retry_tokens.full
         self.meter = Meter(KINDS, now)
-        self.quiet = 0
-        self.settled_at = now
+        self.quiet = 0  # calls that succeeded at once
+        self.heard, self.heard_at = 0, now  # of those, by the meter
+        self.paid = 0  # and by the budget of retries
         self.under_way = 0
         self.retrying = 0
         self.changed: anyio.Event | None = None
@@ -183,13 +177,11 @@ class LiveGuard:
                 return course.served(value, level)
         return course.give_up(failures=failures)
 
-    # --- the first attempt of a call that has nothing to wait for ---------------------------------
+    # --- the first attempt of a call that is made elsewhere ---------------------------------
 
-    def failed_directly(
-        self, how: How, ticket: int, at: float, before: int, error: Exception
-    ) -> Attempt:
+    def failed_directly(self, ticket: int, at: float, before: int, error: Exception) -> Attempt:
         """It failed: go on from there."""
-        attempt = Attempt._of(Course(self, how, at or self.clock(), before))
+        attempt = Attempt._of(Course(self, self.how, at or self.clock(), before))
         attempt._began(ticket, at or attempt._course.began)
         attempt._end(error)
         return attempt
@@ -212,15 +204,16 @@ class LiveGuard:
     def _settle(self, now: float) -> None:
         """Tell the meter of the calls that succeeded unseen, spread over the time since it last
         heard of any."""
-        quiet, self.quiet = self.quiet, 0
-        if quiet:
-            self.meter.spread((SUCCEEDED, ATTEMPTS), quiet, self.settled_at, now)
-        self.settled_at = now
+        unheard = self.quiet - self.heard
+        if unheard:
+            self.meter.spread((SUCCEEDED, ATTEMPTS), unheard, self.heard_at, now)
+        self.heard, self.heard_at = self.quiet, now
 
-    def paid_back(self) -> None:
-        """A call succeeded at once: a share of a retry is there again."""
-        self.retry_tokens.put_back()
-        self.owing = not self.retry_tokens.full
+    def pay_back(self) -> None:
+        """Each call that succeeded at once since this was last asked has put back a share of a
+        retry."""
+        self.retry_tokens.put_back(self.quiet - self.paid)
+        self.paid = self.quiet
 
     def tell(self) -> None:
         """Tell of what the breaker has done since this was last asked."""
@@ -244,6 +237,7 @@ class LiveGuard:
         """How it is now."""
         now = self.clock()
         self._settle(now)
+        self.pay_back()
         return GuardStatus(
             name=self.name,
             budget=self.budget,
@@ -318,6 +312,8 @@ async def made(fn: Callable[..., Any], args: tuple[object, ...], kwargs: dict[st
 def is_async(fn: Callable[..., Any]) -> bool:
     """Whether a call of the function makes a coroutine, so that it may be called in the event loop:
     seen through partials, wrappers and objects with an async ``__call__``."""
+    if isinstance(fn, FunctionType) and fn.__code__.co_flags & inspect.CO_COROUTINE:
+        return True  # as most are
     while isinstance(fn, partial):
         fn = fn.func
     fn = inspect.unwrap(fn)
@@ -325,12 +321,41 @@ def is_async(fn: Callable[..., Any]) -> bool:
 
 
 class Guards:
-    """The guards of a running tree, by their names."""
+    """The guards of a running tree, by their names.
+
+    While it is the only open tree of the process, a guard need not look where it is called from.
+    """
+
+    _open: ClassVar[list[Guards]] = []
 
     def __init__(self, tree: Runtime) -> None:
         self._tree = tree
         self._live: dict[str, LiveGuard] = {}
         self._made: dict[str, Guard] = {}  # by us, as nobody else holds them
+
+    def open(self) -> None:
+        """The tree begins."""
+        Guards._open.append(self)
+        if not self.alone:
+            for other in tuple(Guards._open):
+                other._be_forgotten()
+
+    @property
+    def alone(self) -> bool:
+        """Whether its tree is the only open one of the process."""
+        return Guards._open == [self]
+
+    def close(self) -> None:
+        """The tree is over."""
+        Guards._open.remove(self)
+        self._be_forgotten()
+
+    def _be_forgotten(self) -> None:
+        """Have the declarations look anew for what they are here."""
+        for live in tuple(self._live.values()):
+            guard = live.declared()
+            if guard is not None:
+                guard._remember(None, None)
 
     def named(self, name: str, make: Callable[[str], Guard]) -> LiveGuard:
         """The guard of that name; one that is made now if there is none."""

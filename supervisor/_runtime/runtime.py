@@ -200,6 +200,7 @@ class Runtime:
         """Hold the lives until the root has ended: shielded, because it is the machine that stops
         them, in order, and not whoever cancels the caller."""
         with anyio.CancelScope(shield=True):
+            self.guards.open()
             try:
                 async with create_task_group() as group, create_task_group() as peers:
                     self._group, self._peers = group, peers
@@ -219,6 +220,7 @@ class Runtime:
                 self.condition.changed.set()
                 self.root.wake_all()
                 self.brokers.close()
+                self.guards.close()
                 for box in tuple(self.boxes.values()):
                     box.end_with_tree()
                 self.bus.close()

@@ -423,7 +423,6 @@ def test_an_infinite_reserve_is_no_budget() -> None:
     budget = RetryBudget(Retry(reserve=math.inf), 0)
 
     assert all(budget.take(0) for _ in range(100_000))
-    assert budget.full
     assert budget.left(5) == math.inf
 
 
@@ -439,23 +438,21 @@ def test_a_service_that_is_down_is_asked_little_more_often_than_without_retries(
 
 def test_a_full_budget_has_nothing_to_put_back() -> None:
     budget = RetryBudget(Retry(share=0.25, reserve=1), 0)
-    assert budget.full
-
     budget.take(0)
-    assert not budget.full
-    for _ in range(4):
-        assert not budget.full
-        budget.put_back()
 
-    assert budget.full
+    budget.put_back(3)
+    assert budget.left(0) == 9.75
+    budget.put_back(100)
     assert budget.left(0) == 10
 
 
 def test_without_a_share_there_is_never_anything_to_put_back() -> None:
     budget = RetryBudget(Retry(share=0, reserve=1), 0)
-
     while budget.take(0):
-        assert budget.full
+        pass
+
+    budget.put_back(100)
+    assert budget.left(0) == 0
 
 
 def test_a_clock_that_stands_or_goes_back_puts_nothing_back() -> None:
@@ -782,9 +779,7 @@ def test_the_budget_lets_no_more_through_than_it_is_given(
             taken += budget.take(now)
         elif isinstance(step, int):
             successes += step
-            for _ in range(step):
-                if not budget.full:
-                    budget.put_back()
+            budget.put_back(step)
         else:
             now += step
         given_to_it = share * successes + reserve * (now - start) + BURST * reserve
@@ -803,7 +798,6 @@ def test_nor_any_less(share: float, reserve: float, successes: int) -> None:
     promised = left + share * successes
     assume(promised <= BURST)
     for _ in range(successes):
-        if not budget.full:
-            budget.put_back()
+        budget.put_back()
 
     assert sum(budget.take(0) for _ in range(int(BURST) + 1)) == int(promised + 1e-6)
