@@ -756,6 +756,16 @@ NEEDS = (
             "tests/core/test_needs.py::test_a_fallback_is_restarted_whatever_its_type_and_only_while_it_is_needed",
         ),
     ),
+    verdict(
+        fault="a delay that was over before the end of the life still delays",
+        law=5,
+        function="exited",
+        old="end_delays(node, child)",
+        new="pass",
+        killed_by=(
+            "tests/core/test_needs.py::test_a_primary_that_ends_after_its_quarantine_is_the_probe_and_needs_no_fallback",
+        ),
+    ),
 )
 
 PERMITS = (
