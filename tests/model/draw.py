@@ -10,7 +10,6 @@ moment the order would be the scheduler's, and the model would have to know it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
@@ -18,9 +17,6 @@ from typing import Any
 from tests.model.plan import Aside, Delay, Plan
 
 Choice = tuple[int, int, int]
-
-FALLBACKS = os.environ.get("MODEL_FALLBACKS") == "1"
-"""Whether children may have fallbacks; see docs/model.md for why that is not so by default."""
 
 STRATEGIES = ("one_for_one", "one_for_all", "rest_for_one")
 RESTARTS = ("permanent", "permanent", "transient", "temporary")
@@ -81,7 +77,7 @@ def child(source: Draw, name: str, elders: list[Plan], depth: int) -> Plan:
         inner = supervisor(source, name, depth + 1)
         return common(source, inner, elders)
     made = common(source, leaf(source, name, depth), elders)
-    if not FALLBACKS or made.aside is None or not source.some(2):
+    if made.aside is None or not source.some(2):
         return made
     stand_in = _replace(leaf(source, f"{name}2", depth), delay=delay(source), aside=aside(source))
     return _replace(made, fallback=_replace(stand_in, critical=False))

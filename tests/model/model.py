@@ -150,6 +150,7 @@ class Model:
         self.answers: dict[str, list[str]] = defaultdict(list)  # to the next starts of a path
         self.root = Branch(plan, plan.name, None)
         self.errors: dict[Child, str] = {}  # what its last life that crashed raised
+        self.first_lines_last = False  # or first, among what happens in one instant
         self._populate(self.root)
         self.settle()
 
@@ -157,7 +158,10 @@ class Model:
 
     def settle(self) -> None:
         """Let all happen that follows now, then look who should be ready and is not."""
-        while self._apply_a_rule() or self._run_a_first_line() or self._let_something_happen():
+        happen = [self._run_a_first_line, self._let_something_happen]
+        if self.first_lines_last:
+            happen.reverse()
+        while self._apply_a_rule() or any(something() for something in happen):
             pass
         for child in self.everyone():
             if not self._should_be_ready(child):
@@ -860,7 +864,7 @@ class Model:
         self.settle()
         return ""
 
-    def add(self, branch: Branch, plan: Plan, *, dynamic: bool) -> str:
+    def add(self, branch: Branch, plan: Plan, dynamic: bool) -> str:
         """Add a child behind the others. One of start_soon starts at once; a listed one is on trial,
         and
         takes its place behind the others if they are just being started in order."""

@@ -122,6 +122,20 @@ def a_group_does_not_wait_for_its_delay(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(order, "_backs_off", lambda cause: False)
 
 
+def a_fallback_goes_on_beside_the_probe(patch: pytest.MonkeyPatch) -> None:
+    real = move._switch_fallback
+
+    def switch(node: Any, child: Any, stand_in: Any) -> None:
+        if not stand_in.alive:
+            real(node, child, stand_in)
+
+    patch.setattr(move, "_switch_fallback", switch)
+
+
+def a_fallback_does_not_serve(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(move, "_stood_in_for", lambda child: False)
+
+
 FAULTS: tuple[Plant, ...] = (
     a_cancellation_is_taken_for_a_crash,
     one_restart_more_than_the_intensity_is_let_by,
@@ -137,6 +151,8 @@ FAULTS: tuple[Plant, ...] = (
     delays_grow_one_restart_too_early,
     nobody_waits_for_his_place,
     a_group_does_not_wait_for_its_delay,
+    a_fallback_goes_on_beside_the_probe,
+    a_fallback_does_not_serve,
 )
 
 
