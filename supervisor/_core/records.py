@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from types import CodeType, TracebackType
@@ -75,7 +75,7 @@ class Errors:
         self.groups_forgotten = 0
         self.total = 0
         self.ring: deque[Record] = deque()
-        self.groups: OrderedDict[str, _Group] = OrderedDict()
+        self.groups: dict[str, _Group] = {}
         self._capacity = capacity
         self._reset_after = reset_after
         self._places: dict[tuple[type, int, int], _Place] = {}
@@ -191,12 +191,18 @@ class Errors:
         group = self.groups.get(record.fingerprint)
         if group is None:
             if len(self.groups) >= CAPACITY:
-                self.groups.popitem(last=False)
-                self.groups_forgotten += 1
+                self._forget_groups()
             group = self.groups[record.fingerprint] = _Group(record)
-        else:
-            self.groups.move_to_end(record.fingerprint)
-        group.add(record)
+        group.count += 1
+        group.last = record.at
+
+    def _forget_groups(self) -> None:
+        """Make room: those that were not seen for longest go, a tenth at a time, so that a storm of
+        new ones does not look for the oldest each time."""
+        oldest = sorted(self.groups.values(), key=lambda group: group.last)[: CAPACITY // 10 or 1]
+        for group in oldest:
+            del self.groups[group.record.fingerprint]
+        self.groups_forgotten += len(oldest)
 
     def _forget(self, record: Record) -> None:
         self.forgotten += 1
@@ -310,13 +316,14 @@ class Errors:
     def kinds(self, path: str = "") -> tuple[ErrorGroup, ...]:
         """Errors by what they have in common, the most frequent first: all of the tree, however long
         ago; of a path those whose records are kept."""
-        groups: dict[str, _Group] = self.groups
+        groups = self.groups
         if path:
             groups = {}
             for record in self.at(path):
                 if (group := groups.get(record.fingerprint)) is None:
                     group = groups[record.fingerprint] = _Group(record)
-                group.add(record)
+                group.count += 1
+                group.last = record.at
         return tuple(sorted((group.view() for group in groups.values()), key=lambda g: -g.count))
 
 
@@ -408,10 +415,6 @@ class _Group:
         self.count = 0
         self.last = record.at
 
-    def add(self, record: Record) -> None:
-        self.count += 1
-        self.last = record.at
-
     def view(self) -> ErrorGroup:
         first = self.record
         return ErrorGroup(
@@ -471,10 +474,16 @@ def leaves_of(group: BaseException) -> list[BaseException]:
 
 def innermost(frames: TracebackType | None) -> TracebackType | None:
     """The innermost frame of the user's own code; where there is none, the innermost of all."""
-    own = last = None
-    at = frames
+    if frames is None:
+        return None
+    last = frames
+    while (deeper := last.tb_next) is not None:
+        last = deeper
+    if is_own(last.tb_frame.f_code.co_filename):  # as most are
+        return last
+    own = None
+    at: TracebackType | None = frames
     while at is not None:
-        last = at
         if is_own(at.tb_frame.f_code.co_filename):
             own = at
         at = at.tb_next

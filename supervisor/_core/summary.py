@@ -8,7 +8,7 @@ so that no sum is wrong.
 from __future__ import annotations
 
 import math
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from typing import Final, TypeAlias
 
@@ -41,7 +41,7 @@ class Tally:
     """Counts errors by kind: over the last hour, and for each component in all."""
 
     def __init__(self) -> None:
-        self.by_component: OrderedDict[str, int] = OrderedDict()
+        self.earlier: dict[str, int] = {}  # by component, those quiet for longest first
         self._fine: deque[_Bucket] = deque()
         self._coarse: deque[_Bucket] = deque()
         self._newest = _Bucket(-math.inf)  # nothing is ever counted in it
@@ -58,12 +58,6 @@ class Tally:
         else:
             kind = _told_apart(kind, counts)
             counts[kind] = counts.get(kind, 0) + 1
-        totals = self.by_component
-        if record.component in totals:
-            totals[record.component] += 1
-            totals.move_to_end(record.component)
-        else:
-            self._add(record.component)
 
     def _next(self, now: float) -> _Bucket:
         self._forget(now)
@@ -81,25 +75,25 @@ class Tally:
             if not coarse or coarse[-1].since != since:
                 coarse.append(_Bucket(since))
             coarse[-1].take(old)
-        while coarse and coarse[0].since + COARSE <= now - WINDOWS[-1]:
-            coarse.popleft()
+        while coarse and coarse[0].since + COARSE / 2 <= now - WINDOWS[-1]:
+            for (component, *_), number in coarse.popleft().counts.items():
+                self._add(component, number)
 
-    def _add(self, component: str) -> None:
-        totals = self.by_component
-        totals[component] = 1
-        while len(totals) > COMPONENTS:
+    def _add(self, component: str, number: int) -> None:
+        earlier = self.earlier
+        earlier[component] = earlier.pop(component, 0) + number
+        while len(earlier) > COMPONENTS:
             # What has been quiet for longest: its errors stay in the sums of all that is above.
-            path, total = totals.popitem(last=False)
-            above = _others(path)
-            totals[above] = totals.get(above, 0) + total
-            totals.move_to_end(above)
+            path = next(iter(earlier))
+            above, number = _others(path), earlier.pop(path)
+            earlier[above] = earlier.pop(above, 0) + number
 
-    def total(self, path: str) -> int:
-        """Errors at or below a path, ever."""
+    def before(self, path: str) -> int:
+        """Errors at or below a path that are too long ago for all windows."""
         below = f"{path}/"
         return sum(
             number
-            for component, number in self.by_component.items()
+            for component, number in self.earlier.items()
             if component == path or component.startswith(below)
         )
 
@@ -179,7 +173,7 @@ def summary(
     return ErrorSummary(
         at=now,
         path=path,
-        total=tally.total(path) if path else errors.total,
+        total=tally.before(path) + hour.total() if path else errors.total,
         within=within,
         by_component=_by(hour, 0),
         by_severity=_by(hour, 2),

@@ -444,8 +444,8 @@ def test_kinds_that_were_not_seen_for_longest_make_room_and_are_counted(
     monkeypatch: pytest.MonkeyPatch, kept: Kept
 ) -> None:
     monkeypatch.setattr(records, "CAPACITY", 3)
-    for text in ("a", "b", "c", "a", "d"):
-        kept.tell(crashed(error=raised(ValueError(text))))
+    for at, text in enumerate(("a", "b", "c", "a", "d")):
+        kept.tell(crashed(at, error=raised(ValueError(text))))
 
     assert {kind.message for kind in kept.errors.kinds()} == {"c", "a", "d"}
     assert kept.errors.groups_forgotten == 1

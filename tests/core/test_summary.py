@@ -172,20 +172,32 @@ def test_components_that_were_quiet_for_longest_stay_in_the_sums_above_them(
 ) -> None:
     monkeypatch.setattr(module, "COMPONENTS", 5)
     paths = [f"app/{group}/{i}" for group in "xyz" for i in range(4)]
-    tally = tallied(*(record(1, path) for path in paths), record(2, "app"), record(3, "app/z/3"))
+    tally = tallied(*(record(1, path) for path in paths), record(2, "app"), record(900, "app/z/3"))
+    numbers, _ = tally.within("", 10_000)
 
-    assert len(tally.by_component) <= 5
-    assert tally.total("app") == 14
-    assert tally.total("app/z/3") == 2
-    assert tally.total("app/none") == 0
+    assert numbers[3600.0] == 0
+    assert len(tally.earlier) <= 5
+    assert tally.before("app") == 14
+    assert tally.before("app/z/3") == 2
+    assert tally.before("app/none") == 0
+
+
+def test_what_is_too_long_ago_is_counted_once() -> None:
+    tally = tallied(*(record(float(at)) for at in range(0, 20_000, 7)))
+
+    for now in range(20_000, 26_000, 13):
+        numbers, kinds = tally.within(A, now)
+        assert tally.before(A) + numbers[3600.0] == len(range(0, 20_000, 7))
+        assert kinds.total() == numbers[3600.0]
 
 
 def test_many_trees_in_one_do_not_make_it_turn_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "COMPONENTS", 1)
     tally = tallied(*(record(1, path) for path in ("app", "app/a", "app/b/c", "app/*", "app/d")))
+    tally.within("", 10_000)
 
-    assert dict(tally.by_component) in ({"app/*": 5}, {"app/d": 1, "app/*": 4})
-    assert sum(tally.by_component.values()) == 5
+    assert dict(tally.earlier) in ({"app/*": 5}, {"app/d": 1, "app/*": 4})
+    assert sum(tally.earlier.values()) == 5
 
 
 # --- the summary -----------------------------------------------------------------------------------
