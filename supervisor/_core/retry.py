@@ -177,11 +177,14 @@ class Attempts:
         Args:
             policy: how it is retried.
             now: when the call began.
-            deadline: when all of it is to be over, in seconds of the same clock.
+            deadline: when all of it is to be over, in seconds of the same clock; the policy's own
+                may be sooner.
         """
         self._policy = policy
         self._since = now
-        self._deadline = deadline
+        self._deadline = (
+            deadline if policy.deadline is None else min(deadline, now + policy.deadline)
+        )
         self._delay = policy.base
         self._errors: deque[str] = deque(maxlen=KEPT)
         self.calls = 0

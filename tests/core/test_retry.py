@@ -100,7 +100,7 @@ def test_no_retries_is_a_number_of_retries() -> None:
 
 
 def test_retries_without_end_end_with_the_deadline() -> None:
-    call = Call(Retry(retries=None, base=1, jitter="none", factor=1, deadline=100), deadline=100)
+    call = Call(Retry(retries=None, base=1, jitter="none", factor=1, deadline=100), now=7)
 
     assert call.fail_until_given_up() == 100
     assert call.rule == "deadline"
@@ -308,6 +308,16 @@ def test_nor_one_after_the_deadline() -> None:
 
     assert call.fail(took=6) is None
     assert call.rule == "deadline"
+
+
+@pytest.mark.parametrize(("own", "callers"), [(3.5, math.inf), (3.5, 60), (60, 53.5), (None, 53.5)])
+def test_the_nearer_of_the_policys_and_the_callers_deadline_counts(
+    own: float | None, callers: float
+) -> None:
+    call = Call(Retry(base=1, jitter="none", deadline=own), now=50, deadline=callers)
+
+    assert call.fail_until_given_up() == 3
+    assert (call.now, call.rule) == (53, "deadline")
 
 
 def test_a_rest_past_the_deadline_is_not_begun() -> None:
