@@ -222,7 +222,10 @@ async def test_restarts_of_a_slow_peer_are_counted_for_a_while_only(
         assert (await CASES["first_restart_ms"](Plain(delay=0.1), 1_000_000)).value >= 100
 
 
-@pytest.mark.parametrize("row", ["idle_start", "restart", "permit_acquire", "permit_share"])
+@pytest.mark.parametrize(
+    "row",
+    ["idle_start", "restart", "permit_acquire", "permit_share", "guard_breaker", "guard_retry"],
+)
 @pytest.mark.parametrize("peer", PEERS)
 def test_each_peer_that_is_installed_gives_a_figure(peer: str, row: str) -> None:
     if case_of(peer, row) is None:

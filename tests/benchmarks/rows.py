@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from tests.benchmarks import crowd, idle, imports, letters, permits, restarts
+from tests.benchmarks import crowd, guards, idle, imports, letters, permits, restarts
 from tests.benchmarks.peers import case_of
 from tests.benchmarks.stopwatch import Figure
 
@@ -152,6 +152,10 @@ ALL: Final[tuple[Row, ...]] = (
         Bar(">=", 0.98, of="ours"),
     ),
     Row("permit_cost", "us", 20_000, permits.paid, permits.paid_floor),
+    Row("guard_breaker", "ns", 200_000, guards.breaker, guards.answered, Bar("<=", 6)),
+    Row("guard_retry", "ns", 200_000, guards.retry, guards.answered, Bar("<=", 3)),
+    Row("guard_call", "ns", 50_000, guards.call, guards.answered),
+    Row("guard_whole", "ns", 50_000, guards.whole, guards.by_hand, Bar("<=", 1.3)),
     Row("cast", "/s", 200_000, letters.cast, letters.send, Bar(">=", 10)),
     Row("call", "us", 20_000, letters.call, letters.round_trip, Bar("<=", 0.5)),
     Row(

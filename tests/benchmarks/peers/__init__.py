@@ -1,7 +1,8 @@
 """The same rows for other libraries, where they are installed: ``--peers``.
 
 ``services`` and ``actors`` hold an adapter for each that supervises, ``limiters`` for each that limits
-a rate, written from its public interface; ``cases`` are the rows' cases over any that supervises. A peer is imported only in the process that measures it.
+a rate, ``guards`` for each that breaks circuits or retries, written from its public interface; ``cases``
+are the rows' cases over any that supervises. A peer is imported only in the process that measures it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Final, TypeAlias
 from tests.benchmarks.peers import cases, limiters
 from tests.benchmarks.peers.actors import Fauxtp, Otpylib, Papyra, Runsmith, Tapio
 from tests.benchmarks.peers.cases import Peer
+from tests.benchmarks.peers.guards import GUARDS, GuardPeer
 from tests.benchmarks.peers.limiters import (
     Aiolimiter,
     Asynciolimiter,
@@ -41,7 +43,7 @@ LIMITERS: Final[dict[str, LimiterPeer]] = {
     "pyrate-limiter": PyrateLimiter(),
     "throttled-py": ThrottledPy(),
 }
-PEERS: Final[dict[str, Peer | LimiterPeer]] = {**SUPERVISORS, **LIMITERS}
+PEERS: Final[dict[str, Peer | LimiterPeer | GuardPeer]] = {**SUPERVISORS, **LIMITERS, **GUARDS}
 """By the name of their distribution."""
 
 APART: Final[dict[str, str]] = {
@@ -55,6 +57,8 @@ Case: TypeAlias = Callable[[int], Awaitable[Figure]]
 
 def case_of(name: str, row: str) -> Case | None:
     """The row's case over this peer; None where the row is about something that it is not for."""
+    if name in GUARDS:
+        return GUARDS[name].cases.get(row)
     case: Any = limiters.CASES.get(row) if name in LIMITERS else cases.CASES.get(row)
     return case and partial(case, PEERS[name])
 
@@ -63,6 +67,8 @@ def why_not(name: str, row: str, backend: str) -> str:
     """Why there can be no figure of this peer's, if so."""
     if backend not in PEERS[name].backends:
         return f"does not run on {backend}"
+    if name in GUARDS:
+        return ""
     if name in LIMITERS:
         return limiters.why_not(LIMITERS[name], row)
     return cases.why_not(SUPERVISORS[name], row)
