@@ -4,6 +4,7 @@
 effects to perform (``effects`` has both). ``child`` has the record of a child, ``node`` that of a
 supervisor, ``order`` the mover and whose turn it is, ``move`` the moves of one child,
 ``resume`` what comes after a delay, ``verdict`` judges lives, ``group`` restarts groups, ``command``
-serves operators, ``close`` ends the supervisor, ``backoff`` has the delays, ``timers`` the
-deadlines, ``table`` makes records from declarations, ``view`` makes pictures of what is.
+serves operators, ``close`` ends the supervisor, ``backoff`` has the delays, ``circuit`` the crashes
+that set a child aside, ``timers`` the deadlines, ``table`` makes records from declarations,
+``view`` makes pictures of what is.
 """

@@ -1,4 +1,4 @@
-"""Delays before automatic restarts, and how long a quarantine stays open.
+"""Delays before automatic restarts.
 
 Draws are numbers in [0, 1) that the caller supplies. The cap is applied before the draw, so that
 children at the cap stay spread ("full jitter" and "equal jitter" as named by Marc Brooker,
@@ -7,7 +7,7 @@ children at the cap stay spread ("full jitter" and "equal jitter" as named by Ma
 
 from __future__ import annotations
 
-from supervisor._spec.policy import Backoff, Quarantine
+from supervisor._spec.policy import Backoff
 
 
 def delay(policy: Backoff, attempt: int, draw: float) -> float:
@@ -20,12 +20,6 @@ def delay(policy: Backoff, attempt: int, draw: float) -> float:
 def at_cap(policy: Backoff, draw: float) -> float:
     """Seconds before a restart of a child that may not be quarantined."""
     return _jittered(policy, policy.cap, draw)
-
-
-def open_time(policy: Quarantine, times: int, draw: float) -> float:
-    """Seconds that the ``times``-th quarantine in a row (from 1) lasts: up to a fifth less than
-    grown, so that siblings set aside together are not probed together."""
-    return grown(policy.open, policy.factor, times - 1, policy.cap) * (1 - 0.2 * draw)
 
 
 def grown(base: float, factor: float, exponent: int, cap: float) -> float:

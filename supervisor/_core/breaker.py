@@ -113,8 +113,7 @@ class BreakerMachine:
         if self.forced is not None:
             return self._admit_forced(now)
         if self.state == "closed":
-            through = self.free or self._ramp_lets_through(now)  # type: ignore[redundant-expr]
-            return self.generation if through else self._refuse()
+            return self.generation if self._ramp_lets_through(now) else self._refuse()
         if self.state == "open":
             if now < self.until:
                 return self._refuse()
@@ -229,11 +228,12 @@ class BreakerMachine:
         elif self.state == "half-open" and now >= self.deadline:
             self._open(self.deadline, "no verdict in time", told_at=now)
 
-    def next_look(self) -> float:
-        """When :meth:`look` may find something; infinity for never."""
-        if self.forced is not None:
-            return self.until
-        return self.deadline if self.state == "half-open" else math.inf
+    def due(self) -> float:
+        """When time will do something: what is forced or open ends, or a verdict is due. Infinity
+        for never."""
+        if self.state == "half-open":
+            return self.deadline
+        return self.until if self.state == "open" or self.forced is not None else math.inf
 
     def status(self, now: float) -> BreakerStatus:
         """What it is like now."""
@@ -301,7 +301,7 @@ class BreakerMachine:
         return ticket == self.generation
 
     def _ramp_lets_through(self, now: float) -> bool:
-        part = (now - self.since) / self.policy.ramp
+        part = (now - self.since) / self.policy.ramp if self.policy.ramp else 1.0
         if part >= 1:
             self._settle(free=True)
             return True

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from typing import Any, Final
 
 from msgspec import Struct
 
+from supervisor._core.circuit import Circuit
 from supervisor._spec.tree import Called, Spec, Supervisor
 from supervisor._words import Binding, Complaint, Hold, HoldOwner, Outcome, State
 
@@ -40,8 +40,8 @@ class ChildState:
         "beat",
         "blocker",
         "cancel_at",
+        "circuit",
         "condemned",
-        "crashes",
         "critical",
         "dependents",
         "dynamic",
@@ -76,7 +76,6 @@ class ChildState:
         "state",
         "stop_turn",
         "stuck_at",
-        "times",
         "timer",
         "touched",
         "trial",
@@ -128,9 +127,8 @@ class ChildState:
         self.stuck_at = math.inf
 
         self.attempt = 0  # automatic restarts in this series
-        self.crashes: deque[float] | None = None
+        self.circuit: Circuit | None = None  # of its crashes, once there is one
         self.probing = False  # the next or present life decides whether the quarantine is over
-        self.times = 0  # quarantines in a row
         self.beat = 0.0  # written by the life, read at the heartbeat's deadline
 
         self.unready_since: float | None = None

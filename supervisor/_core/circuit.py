@@ -33,8 +33,13 @@ class Circuit:
         self.times = 0
 
     def failed(self, now: float, within: float) -> int:
-        """Count a failure; how many there were in the last ``within`` seconds, up to ``most``."""
+        """Count a failure; how many there were in the last ``within`` seconds, up to ``most``.
+
+        Time that goes back is taken to stand still.
+        """
         log = self.log
+        if log and log[-1] > now:
+            now = log[-1]
         log.append(now)
         begin = now - within
         while log[0] <= begin and len(log) > 1:  # the last one counts, however short the window
@@ -43,8 +48,9 @@ class Circuit:
 
     def within(self, seconds: float, now: float) -> int:
         """How many of the failures that count are not older than that."""
-        begin = now - seconds
-        return sum(at > begin for at in self.log)
+        log = self.log
+        begin = max(now, log[-1]) - seconds if log else now
+        return sum(at > begin for at in log)
 
     def opened(self, policy: Opens) -> float:
         """Count an opening; how many seconds it lasts, before jitter."""

@@ -87,7 +87,7 @@ def escalate(node: Node, child: ChildState, rule: Rule) -> Verdict:
     """The supervisor fails because of this child: it stops the others first."""
     give_up(node, child, rule)
     node.outcome = Outcome("crashed", failure(node, rule))
-    crashes = len(child.crashes) if child.crashes else 0
+    crashes = 0 if child.circuit is None else len(child.circuit.log)
     within = child.spec.quarantine.within if child.spec.quarantine else 0.0
     if rule == "intensity" and node.spec.intensity is not None:
         crashes, within = len(node.log), node.spec.intensity.within
@@ -132,7 +132,7 @@ def _tried(node: Node, child: ChildState, rule: Rule) -> str:
     if rule == "stuck":
         return "it did not end by its stop deadline"
     quarantine = child.spec.quarantine
-    crashes = len(child.crashes) if child.crashes else 0
+    crashes = 0 if child.circuit is None else len(child.circuit.log)
     if rule == "critical" and quarantine is not None:
         times = f"{crashes} crash{'es' * (crashes != 1)}"
         return f"{times} within {quarantine.within:g} s, and it is critical"

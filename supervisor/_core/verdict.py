@@ -8,10 +8,10 @@ types and intensity decide as OTP's supervisor does; quarantine and escalation a
 from __future__ import annotations
 
 import math
-from collections import deque
 
 from supervisor._core import backoff, group
 from supervisor._core.child import AT_REST, ChildState
+from supervisor._core.circuit import Circuit
 from supervisor._core.close import begin_close, escalate, give_up
 from supervisor._core.move import concerns_nobody
 from supervisor._core.node import Node
@@ -31,6 +31,10 @@ from supervisor._happenings import (
 from supervisor._words import Hold, Outcome
 
 WAS_TO_STOP = Verdict("none", "was to stop")
+
+SOONER = 0.2
+"""Of a quarantine: so much is taken off by chance at most, so that siblings set aside together are
+not probed together."""
 
 
 def exited(node: Node, child: ChildState, outcome: Outcome) -> None:
@@ -122,9 +126,11 @@ def _note_stretch(child: ChildState, up: float) -> None:
     """A life that was ready for long enough begins a new series, however it ended."""
     if up >= child.spec.backoff.reset_after:
         child.attempt = 0
-    quarantine = child.spec.quarantine if child.times else None
-    if quarantine is not None and up >= quarantine.within:
-        child.times = 0
+    circuit = child.circuit
+    if circuit is not None and circuit.times:
+        quarantine = child.spec.quarantine
+        if quarantine is not None and up >= quarantine.within:
+            circuit.times = 0
 
 
 def _up(node: Node, child: ChildState) -> float:
@@ -275,13 +281,10 @@ def _over_intensity(node: Node) -> bool:
 def _consider_quarantine(node: Node, child: ChildState) -> Verdict | None:
     policy = child.spec.quarantine
     assert policy is not None
-    if child.crashes is None:
-        child.crashes = deque(maxlen=policy.crashes)
-    crashes = child.crashes
-    crashes.append(node.now)
-    while crashes[0] <= node.now - policy.within:
-        crashes.popleft()
-    if not child.probing and len(crashes) < policy.crashes:
+    if child.circuit is None:
+        child.circuit = Circuit(policy.crashes)
+    crashes = child.circuit.failed(node.now, policy.within)
+    if not child.probing and crashes < policy.crashes:
         return None
     if child.critical:
         return escalate(node, child, "critical")
@@ -296,16 +299,15 @@ def _half_are_aside(node: Node) -> bool:
 
 
 def _quarantine(node: Node, child: ChildState) -> Verdict:
-    policy = child.spec.quarantine
+    policy, circuit = child.spec.quarantine, child.circuit
     assert policy is not None
-    assert child.crashes is not None
+    assert circuit is not None
     rule: Rule = "probe failed" if child.probing else "crashes within window"
     if not child.probing:
         child.probing = True
         node.set_aside += child.primary is None
-    child.times += 1
-    seconds = backoff.open_time(policy, child.times, node.draw())
-    until, counted = node.now + seconds, len(child.crashes)
+    seconds = circuit.opened(policy) * (1 - SOONER * node.draw())
+    until, counted = node.now + seconds, len(circuit.log)
     reason = f"{counted} crash{'es' * (counted != 1)} within {policy.within:g} s"
     if rule == "probe failed":
         reason = "its probe failed"
@@ -320,7 +322,7 @@ def _quarantine(node: Node, child: ChildState) -> Verdict:
             seconds,
             counted,
             policy.within,
-            child.times,
+            circuit.times,
             fallback,
         )
     )
@@ -333,14 +335,14 @@ def _back_off(node: Node, child: ChildState, seconds: float, rule: Rule) -> Verd
         node.hold(child, Hold("backoff", f"restart {child.attempt} in a row", until))
     elif node.restarts is not None:
         delay_is_over(node, child, "backoff")
-    crashes, policy = child.crashes, child.spec.quarantine
+    circuit, policy = child.circuit, child.spec.quarantine
     return Verdict(
         "restart",
         rule,
         seconds,
         until,
         child.attempt,
-        len(crashes) if crashes else 0,
+        len(circuit.log) if circuit is not None else 0,
         policy.within if policy else 0.0,
     )
 

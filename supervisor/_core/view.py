@@ -85,10 +85,9 @@ def _is_healthy(child: ChildState, now: float) -> bool:
 
 
 def _crashes(child: ChildState, now: float) -> int:
-    if child.crashes is None or child.spec.quarantine is None:
+    if child.circuit is None or child.spec.quarantine is None:
         return 0
-    since = now - child.spec.quarantine.within
-    return sum(crash > since for crash in child.crashes)
+    return child.circuit.within(child.spec.quarantine.within, now)
 
 
 def paths_alive(node: Node) -> Iterator[str]:

@@ -235,14 +235,16 @@ class Watch(Account):
     def _check_counts(self, child: ChildState) -> None:
         counted = self.attempts.get(child, 0), self.times.get(child, 0), child in self.probing
         attempt = 0 if "standby" in (child.holds or ()) else child.attempt
-        found = attempt, child.times, child.probing
+        circuit = child.circuit
+        found = attempt, 0 if circuit is None else circuit.times, child.probing
         if found != counted:
             broken("counted", child, found, "and not", counted)
         crashes = self.crashes.get(child, ())
-        if crashes or child.crashes:
+        log = () if circuit is None else tuple(circuit.log)
+        if crashes or log:
             within = child.spec.quarantine.within
-            if self.recent(crashes, within) != self.recent(tuple(child.crashes or ()), within):
-                broken("counted", child, child.crashes, "and not", crashes)
+            if self.recent(crashes, within) != self.recent(log, within):
+                broken("counted", child, log, "and not", crashes)
 
     def _check_sums(self) -> None:
         node, alive = self.node, self.running

@@ -16,6 +16,7 @@ from typing import Any
 from msgspec import Struct
 
 from supervisor._core.child import ChildState
+from supervisor._core.circuit import Circuit
 from supervisor._core.node import Group, Node
 from tests.explorer.putter import putter
 
@@ -74,10 +75,10 @@ SCALARS = (
 """Slots that are in the key as they are."""
 
 WORKED = ("since", "ready_at", "beat", "cancel_at", "stuck_at", "timer", "unready_since")
-WORKED += ("attempt", "times", "needs", "blocker", "request")
+WORKED += ("attempt", "needs", "blocker", "request")
 """Slots that are in the key as far as they decide something."""
 
-TABLES = ("crashes", "dependents", "holds", "waiting")
+TABLES = ("circuit", "dependents", "holds", "waiting")
 """Slots that are changed in place."""
 
 SAVED = (*SCALARS, *WORKED, "life", "outcome", "error", "asked_at", "touched")
@@ -128,17 +129,17 @@ def record_of(child: ChildState, before: Any) -> tuple[Any, ...]:
     """The child's slots; ``before`` itself if these are the same."""
     values = saved_of(child)
     if before is not None and before[0] == values:
-        _, crashes, dependents, holds, waiting = before
+        _, circuit, dependents, holds, waiting = before
         if (
             child.dependents == dependents
             and child.holds == holds
             and child.waiting == waiting
-            and (child.crashes is crashes or _crashes(child) == crashes)
+            and (child.circuit is circuit or _circuit(child) == circuit)
         ):
             return before  # type: ignore[no-any-return]
     return (
         values,
-        _crashes(child),
+        _circuit(child),
         None if child.dependents is None else child.dependents.copy(),
         None if child.holds is None else child.holds.copy(),
         None if child.waiting is None else child.waiting.copy(),
@@ -146,16 +147,22 @@ def record_of(child: ChildState, before: Any) -> tuple[Any, ...]:
 
 
 def restore_child(child: ChildState, record: tuple[Any, ...]) -> None:
-    values, crashes, dependents, holds, waiting = record
+    values, circuit, dependents, holds, waiting = record
     put_saved(child, values)
-    child.crashes = None if crashes is None else deque(crashes[1], crashes[0])
+    child.circuit = None
+    if circuit is not None:
+        most, crashes, times = circuit
+        child.circuit = Circuit(most)
+        child.circuit.log.extend(crashes)
+        child.circuit.times = times
     child.dependents = None if dependents is None else dependents.copy()
     child.holds = None if holds is None else holds.copy()
     child.waiting = None if waiting is None else waiting.copy()
 
 
-def _crashes(child: ChildState) -> tuple[Any, ...] | None:
-    return None if child.crashes is None else (child.crashes.maxlen, tuple(child.crashes))
+def _circuit(child: ChildState) -> tuple[Any, ...] | None:
+    circuit = child.circuit
+    return None if circuit is None else (circuit.log.maxlen, tuple(circuit.log), circuit.times)
 
 
 def fields_of(node: Node) -> tuple[Any, ...]:
@@ -216,6 +223,7 @@ class Reach:
 def of_child(child: ChildState, now: float, reach: Reach, *, binds: bool) -> Part:
     """All of a child that decides something."""
     state, holds, blocker, waiting = child.state, child.holds, child.blocker, child.waiting
+    crashes = child.circuit.log if child.circuit is not None else ()
     watched = state == "starting" or (state == "ready" and (child.probing or reach.beats))
     return (
         child.index,
@@ -225,13 +233,13 @@ def of_child(child: ChildState, now: float, reach: Reach, *, binds: bool) -> Par
         child.beat - now if reach.beats else None,
         min(now - child.ready_at, reach.up) if reach.up and child.ready_at is not None else None,
         0 if holds and "standby" in holds else min(child.attempt, reach.attempts),
-        min(child.times, reach.times),
+        min(child.circuit.times, reach.times) if child.circuit is not None else 0,
         holds and sorted((h.owner, h.until and h.until - now) for h in holds.values()),
         None if blocker is None else blocker.index,
         child.request and child.request.after,
         waiting and sorted(other.index for other in waiting),
         child.dependents and [other.index for other in child.dependents],
-        [at - now for at in child.crashes if now - at < reach.within] if child.crashes else None,
+        [at - now for at in crashes if now - at < reach.within] if crashes else None,
         [(target.index, binding) for target, binding in child.needs] if binds else None,
     )
 

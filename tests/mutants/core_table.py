@@ -7,6 +7,7 @@ from functools import partial
 from tests.mutants.fault import Mutant
 
 backoff = partial(Mutant, module="supervisor._core.backoff")
+circuit = partial(Mutant, module="supervisor._core.circuit")
 close = partial(Mutant, module="supervisor._core.close")
 command = partial(Mutant, module="supervisor._core.command")
 condition = partial(Mutant, module="supervisor._core.condition")
@@ -354,18 +355,18 @@ QUARANTINE = (
         fault="one crash more before a quarantine",
         law="Quarantine",
         function="_consider_quarantine",
-        old="len(crashes) < policy.crashes",
-        new="len(crashes) <= policy.crashes",
+        old="crashes < policy.crashes",
+        new="crashes <= policy.crashes",
         killed_by=(
             "tests/core/test_quarantine.py::test_so_many_crashes_within_the_window_set_it_aside",
         ),
     ),
-    verdict(
+    circuit(
         fault="a crash at the edge of the window still counts",
         law="Quarantine",
-        function="_consider_quarantine",
-        old="crashes[0] <= node.now",
-        new="crashes[0] < node.now",
+        function="Circuit.failed",
+        old="log[0] <= begin",
+        new="log[0] < begin",
         killed_by=(
             "tests/core/test_quarantine.py::test_crashes_that_have_left_the_window_do_not_count",
         ),
@@ -408,12 +409,12 @@ QUARANTINE = (
         new="child.probing",
         killed_by=("tests/core/test_quarantine.py::test_a_probe_that_is_not_ready_proves_nothing",),
     ),
-    verdict(
+    circuit(
         fault="the row of quarantines does not grow",
         law="Quarantine",
-        function="_quarantine",
-        old="child.times += 1",
-        new="child.times = 1",
+        function="Circuit.opened",
+        old="self.times += 1",
+        new="self.times = 1",
         killed_by=(
             "tests/core/test_quarantine.py::test_a_probe_that_fails_renews_the_quarantine_for_longer_up_to_the_cap",
         ),
@@ -422,18 +423,18 @@ QUARANTINE = (
         fault="a long healthy life does not end the row of quarantines",
         law="Quarantine",
         function="_note_stretch",
-        old="child.times = 0",
+        old="circuit.times = 0",
         new="pass",
         killed_by=(
             "tests/core/test_quarantine.py::test_a_long_healthy_life_ends_the_row_of_quarantines",
         ),
     ),
-    backoff(
+    circuit(
         fault="the first quarantine lasts as long as the second",
         law="Quarantine",
-        function="open_time",
-        old="times - 1",
-        new="times",
+        function="Circuit.again",
+        old="self.times - 1",
+        new="self.times",
         killed_by=(
             "tests/core/test_quarantine.py::test_so_many_crashes_within_the_window_set_it_aside",
         ),
