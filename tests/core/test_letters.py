@@ -325,14 +325,34 @@ def test_the_waits_of_a_part_of_the_letters_are_measured(capacity: int, every: i
     assert waits == [i // every * every for i in range(count)]
 
 
+def test_a_reader_that_waits_hears_that_the_cast_before_a_letter_was_given_up() -> None:
+    box = letters(capacity=2)
+    waits = cast("given up")
+    waits._signal = Signal()
+    box.put(cast(1))
+    box.put(cast(2))
+    box.wait(waits)
+    assert [box.take(), box.take(), box.take()].pop() is None
+    box.put(cast("behind"))
+    box.wake = reader = Signal()
+    box.withdraw(waits)
+    assert reader.is_set
+    letter = box.take()
+    assert letter is not None
+    assert letter.message == "behind"
+
+
 @pytest.mark.parametrize("count", [1000, 10_000])
-def test_those_who_have_gone_are_swept(count: int) -> None:
+@pytest.mark.parametrize("first", ["those in the mailbox", "those outside"])
+def test_those_who_have_gone_are_swept(count: int, first: str) -> None:
     box = letters(capacity=count)
     waiting = [call(i) for i in range(2 * count)]
     for letter in waiting:
         box.ask(letter)
-    for letter in waiting[1:-1]:
+    go = waiting[1:-1] if first == "those in the mailbox" else waiting[-2:0:-1]
+    for n, letter in enumerate(go, 1):
         box.withdraw(letter)
+        assert box.outside == max(0, count - n)
         assert len(box.normal.outside) <= 2 * (box.outside + FEW)
     assert len(box.normal.queue) <= FEW * 2 + 2
     assert [box.take(), box.take(), box.take()] == [waiting[0], waiting[-1], None]

@@ -1,4 +1,4 @@
-"""Faults in permits and letters: what is granted, to whom, and what is lost."""
+"""Faults in permits: what is granted, to whom, and what is lost."""
 
 from __future__ import annotations
 

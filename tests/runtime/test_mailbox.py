@@ -170,6 +170,32 @@ async def test_two_trees_share_nothing() -> None:
         await one.stop()
 
 
+async def test_a_mailbox_of_two_trees_is_another_in_each() -> None:
+    inbox = mailbox()
+    turn = anyio.Event()
+
+    async def here() -> None:
+        for i in range(5):
+            await inbox.cast(("here", i))
+        turn.set()
+
+    async def there() -> None:
+        await inbox.cast("before")
+        await turn.wait()  # the mailbox was last found in the other tree
+        for i in range(5):
+            await inbox.cast(("there", i))
+
+    async with open_supervisor() as one, open_supervisor() as two:
+        last = two.start_soon(there, restart="temporary")
+        await settle()
+        one.start_soon(here, restart="temporary")
+        await last.wait()
+        assert one._runtime.boxes["inbox"].waiting == 5
+        assert two._runtime.boxes["inbox"].waiting == 6
+        await two.stop()
+        await one.stop()
+
+
 async def test_without_a_tree() -> None:
     inbox = mailbox()
     with pytest.raises(NoTree):
@@ -204,6 +230,55 @@ async def test_casts_are_read_in_order_and_urgent_ones_first() -> None:
         assert reader.read[-1] == 3
         with pytest.raises(ValueError, match="'urgent' or 'normal'"):
             await inbox.cast(4, lane="fast")  # type: ignore[arg-type]
+        await tree.stop()
+
+
+async def test_an_urgent_letter_overtakes_those_that_wait() -> None:
+    inbox = mailbox()
+    reader = Reader(inbox)
+    async with open_supervisor() as tree:
+        tree.start_soon(reader)
+        await inbox.cast("wait")
+        await settle()
+        for i in range(3):
+            await inbox.cast(i)
+        await inbox.cast("urgent", lane="urgent")
+        reader.go.set()
+        await settle()
+        assert reader.read == ["wait", "urgent", 0, 1, 2]
+        await tree.stop()
+
+
+async def test_a_reader_that_waits_is_woken_by_whatever_comes() -> None:
+    inbox = mailbox(capacity=1)
+    reader = Reader(inbox)
+    sends: list[Callable[[], Any]] = [
+        lambda: inbox.cast("cast"),
+        lambda: inbox.cast("urgent", lane="urgent"),
+        lambda: inbox.call(Get("call"), timeout=1),
+        lambda: inbox.call(Get("urgent call"), timeout=1, lane="urgent"),
+    ]
+    async with open_supervisor() as tree, anyio.create_task_group() as group:
+        tree.start_soon(reader)
+        for n, send in enumerate(sends, 1):
+            await settle()
+            await send()
+            await settle()
+            assert len(reader.read) == n
+        inbox.cast_nowait("at once")
+        await settle()
+        assert reader.read[-1] == "at once"
+        # One that waits for room: the reader asks for it before its sender has heard.
+        inbox.cast_nowait("wait")
+        await settle()
+        inbox.cast_nowait("first")
+        group.start_soon(inbox.cast, "second")
+        await settle()
+        assert inbox.statistics().senders == 1
+        reader.go.set()
+        await settle()
+        assert reader.read[-2:] == ["first", "second"]
+        assert inbox.statistics().waits == 0
         await tree.stop()
 
 
@@ -389,6 +464,52 @@ async def test_calling_oneself_is_an_error_but_not_for_another_task_of_the_child
 # --- when it is full ------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("capacity", [1, 2, 9, 100, 1001])
+async def test_a_mailbox_holds_no_more_letters_than_its_capacity(capacity: int) -> None:
+    inbox = mailbox(capacity=capacity, overflow="reject")
+
+    async def sender() -> None:
+        for _ in range(capacity):
+            await inbox.cast(1)
+        for send in (inbox.cast, inbox.cast, inbox.call):
+            with pytest.raises(MailboxFull):
+                await send(Get("BTC"))
+        with pytest.raises(MailboxFull):
+            inbox.cast_nowait(1)
+        assert (inbox.statistics().waits, inbox.statistics().rejected) == (capacity, 4)
+
+    async with open_supervisor() as tree:
+        assert (await tree.start_soon(sender).wait()).kind == "returned"
+        await tree.stop()
+
+
+async def test_the_place_of_a_caller_who_has_gone_is_for_the_next() -> None:
+    inbox = mailbox(capacity=1)
+    reader = Reader(inbox)
+    async with open_supervisor() as tree, anyio.create_task_group() as group:
+        tree.start_soon(reader)
+        await inbox.cast("wait")
+        await settle()
+        caller = anyio.CancelScope()
+
+        async def call() -> None:
+            with caller:
+                await inbox.call(Get("gone"))
+
+        group.start_soon(call)
+        await settle()
+        group.start_soon(inbox.cast, "next")
+        await settle()
+        assert (inbox.statistics().waits, inbox.statistics().senders) == (1, 1)
+        caller.cancel()
+        await settle()
+        assert (inbox.statistics().waits, inbox.statistics().senders) == (1, 0)
+        reader.go.set()
+        await settle()
+        assert reader.read == ["wait", "next"]
+        await tree.stop()
+
+
 async def test_waiting_casts_are_let_in_first_come_first_served() -> None:
     inbox = mailbox(capacity=2)
     reader = Reader(inbox)
@@ -560,9 +681,10 @@ async def test_the_reader_does_not_wait_for_room_that_it_has_to_make() -> None:
         await tree.stop()
 
 
+@pytest.mark.parametrize("capacity", [100, 10_000])
 @pytest.mark.parametrize("overflow", ["wait", "reject", "drop oldest", "drop newest"])
-async def test_a_busy_sender_holds_nobody_up(overflow: Any) -> None:
-    inbox = mailbox(capacity=100, overflow=overflow)
+async def test_a_busy_sender_holds_nobody_up(overflow: Any, capacity: int) -> None:
+    inbox = mailbox(capacity=capacity, overflow=overflow)
     turns = 0
 
     async def others() -> None:
@@ -618,6 +740,22 @@ async def test_a_second_reader_is_refused(told: Told) -> None:
         (crash,) = told.of(Crashed)
         assert isinstance(crash.error, MailboxTaken)
         assert "is read by supervisor/Reader already" in str(crash.error)
+        await tree.stop()
+
+
+async def test_another_child_does_not_read_while_the_first_will_be_restarted(told: Told) -> None:
+    inbox = mailbox()
+    first = Reader(inbox)
+    async with open_supervisor() as tree:
+        tree.start_soon(first, name="first", backoff=Backoff(first=10, jitter="none"))
+        await inbox.cast("crash")
+        await settle()
+        await inbox.cast("for the first")
+        with anyio.fail_after(5):
+            await tree.start_soon(Reader(inbox), name="second", restart="temporary").wait()
+        assert [type(e.error) for e in told.of(Crashed)] == [RuntimeError, MailboxTaken]
+        await anyio.sleep(11)
+        assert first.read == ["crash", "for the first"]
         await tree.stop()
 
 
@@ -982,6 +1120,26 @@ async def test_a_closed_mailbox_is_read_to_its_end() -> None:
         await tree.stop()
 
 
+async def test_a_closed_mailbox_that_has_room_takes_nothing_in() -> None:
+    inbox = mailbox()
+
+    async def sender() -> None:
+        for i in range(5):
+            await inbox.cast(i)
+        inbox.close()
+        for send in (inbox.cast, inbox.call):
+            with pytest.raises(MailboxClosed, match=r"close\(\) was called"):
+                await send(Get("BTC"))
+        with pytest.raises(MailboxClosed):
+            inbox.cast_nowait(6)
+
+    async with open_supervisor() as tree:
+        child = tree.start_soon(sender, restart="temporary")
+        assert (await child.wait()).kind == "returned"
+        assert (inbox.statistics().waits, inbox.statistics().rejected) == (5, 3)
+        await tree.stop()
+
+
 async def test_closing_ends_a_reader_that_waits() -> None:
     inbox = mailbox()
     reader = Reader(inbox)
@@ -1039,15 +1197,17 @@ async def test_a_tree_that_stops_takes_nothing_in_and_drains_within_the_grace() 
     assert [type(result) for result in results] == [MailboxClosed] * 3
 
 
-async def test_an_idle_reader_with_grace_ends_at_once() -> None:
+@pytest.mark.parametrize("which", ["the reader", "the tree"])
+async def test_an_idle_reader_with_grace_ends_at_once(which: str) -> None:
     inbox = mailbox()
     reader = Reader(inbox)
-    spec = Component(reader, stop=Stop(grace=10))
+    spec = Component(reader, name="reader", stop=Stop(grace=10))
     async with open_supervisor(Supervisor("app", [spec])) as tree:
         await settle()
-        await tree.stop()
+        await (tree["reader"].stop() if which == "the reader" else tree.stop())
         assert current_time() == 0
-    assert reader.ended == 1
+        assert reader.ended == 1
+        await tree.stop()
 
 
 async def test_a_call_to_a_tree_that_stops_is_no_hang() -> None:
