@@ -49,7 +49,6 @@ class Box(Letters):
         "reader",
         "seat",
         "task",
-        "thread",
         "told_at",
         "tree",
         "watching",
@@ -60,7 +59,6 @@ class Box(Letters):
             declared.name, declared.capacity, declared.overflow, declared.failure, tree.now
         )
         self.tree = tree
-        self.thread = tree.thread
         self.make_signal = tree.bus.make_signal
         self.bounded_wait = bounded_wait()
         self.declared: ReferenceType[Mailbox[Any]] = ref(declared, self._forget_if_idle)
@@ -90,8 +88,8 @@ class Box(Letters):
     def _be_forgotten(self) -> None:
         """Let the declaration look for its mailbox anew."""
         declared = self.declared()
-        if declared is not None and declared._tree is self.tree:
-            declared._remember(None, None)
+        if declared is not None and declared._box is self:
+            declared._forget()
 
     def _forget_if_idle(self, declared: object = None) -> None:
         """The tree keeps no mailbox whose declaration is gone, as mailboxes made for each of many

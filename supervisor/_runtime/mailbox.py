@@ -30,7 +30,7 @@ from anyio.lowlevel import checkpoint
 from supervisor._core.lane import QUEUED
 from supervisor._core.lane import Letter as Letter
 from supervisor._core.letters import Failure, Overflow
-from supervisor._errors import CallToSelf
+from supervisor._errors import CallToSelf, NoTree
 from supervisor._runtime.box import Box, Reader
 from supervisor._runtime.context import current_child, current_tree, running_life
 from supervisor._views import DeadLetter, MailboxStatistics
@@ -80,6 +80,18 @@ class Sent(Coroutine[Any, Any, None]):
 SENT: Final = Sent()
 
 
+class Nowhere:
+    """In the place of what is in a mailbox, as long as no tree has one of that name."""
+
+    __slots__ = ("tree",)
+
+    def __init__(self) -> None:
+        self.tree = None
+
+
+NOWHERE: Final = Nowhere()
+
+
 @final
 class Mailbox(Generic[M]):
     """The messages for a child, in order. They outlive its lives, and wait for it to be restarted.
@@ -103,14 +115,13 @@ class Mailbox(Generic[M]):
         ValueError: an argument is wrong.
     """
 
-    __slots__ = ("__weakref__", "_box", "_tree", "capacity", "failure", "name", "overflow")
+    __slots__ = ("__weakref__", "_box", "capacity", "failure", "name", "overflow")
 
     name: str
     capacity: int
     overflow: Overflow
     failure: Failure
-    _tree: Runtime | None  # where it was last looked for, and what was found
-    _box: Box | None
+    _box: Box | Nowhere  # what was last found, by any thread
 
     def __init__(
         self,
@@ -142,11 +153,13 @@ class Mailbox(Generic[M]):
         put(self, "capacity", capacity)
         put(self, "overflow", overflow)
         put(self, "failure", failure)
-        self._remember(None, None)
+        self._remember(NOWHERE)
 
-    def _remember(self, tree: Runtime | None, box: Box | None) -> None:
-        object.__setattr__(self, "_tree", tree)
+    def _remember(self, box: Box | Nowhere) -> None:
         object.__setattr__(self, "_box", box)
+
+    def _forget(self) -> None:
+        self._remember(NOWHERE)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a mailbox is a declaration and does not change: {name}")
@@ -192,10 +205,10 @@ class Mailbox(Generic[M]):
         """
         if lane == "normal":
             life = running_life()
-            if life is not None and life._node.tree is self._tree:
+            box: Any = self._box
+            if life is not None and life._node.tree is box.tree:
                 # What put() does for most letters: those that find others, for which the reader
                 # is awake, and need not be timed.
-                box: Any = self._box
                 normal = box.normal
                 queue = normal.queue
                 place = len(queue)
@@ -220,10 +233,11 @@ class Mailbox(Generic[M]):
         Raises:
             MailboxFull: there is no room, even if the policy is to wait.
         """
-        box = self._find()
-        if get_ident() != box.thread:
+        tree = _tree_here()
+        if get_ident() != tree.thread:
             anyio.from_thread.run_sync(self.cast_nowait, message, lane)
             return
+        box = self._find_in(tree)
         letter = Letter(message) if lane == "normal" else _urgent(message, lane)
         if not box.put(letter):
             box.reject()
@@ -298,18 +312,33 @@ class Mailbox(Generic[M]):
         return tuple(self._find().dead_letters)
 
     def _find(self) -> Box:
-        life = running_life()
-        tree: Runtime = current_tree()._runtime if life is None else life._node.tree
-        if tree is self._tree and self._box is not None:
-            return self._box
+        tree = _tree_here()
+        if get_ident() != tree.thread:
+            raise NoTree(
+                "not in the thread of the tree's event loop; elsewhere a worker thread of a child "
+                "may call cast_nowait(), and from_thread.run() the rest"
+            )
+        return self._find_in(tree)
+
+    def _find_in(self, tree: Runtime) -> Box:
+        last: Any = self._box
+        if last.tree is tree:
+            found: Box = last
+            return found
         box = tree.boxes.get(self.name)
         if box is None:
             box = tree.boxes[self.name] = Box(tree, self)
         elif box.declared() is not self:
             box.declare(self)
         if not tree.finished.is_set():
-            self._remember(tree, box)
+            self._remember(box)
         return box
+
+
+def _tree_here() -> Runtime:
+    life = running_life()
+    tree: Runtime = current_tree()._runtime if life is None else life._node.tree
+    return tree
 
 
 def _urgent(message: M, lane: LaneName) -> Letter[M]:
