@@ -120,6 +120,21 @@ async def test_chat_keeps_updates_until_they_are_confirmed(world: Any, http: Any
         await web_apis.Bot(http, world.telegram, "1:wrong").check()
 
 
+@pytest.mark.realtime
+async def test_a_world_that_is_told_to_refuse_and_not_to_at_once_ends_as_it_was_told_last(
+    world: Any, http: Any
+) -> None:
+    async def behave(mode: str) -> None:
+        await http.get(f"{world.control}/control?api=telegram&mode={mode}")
+
+    for _ in range(5):
+        async with anyio.create_task_group() as group:
+            for mode in ("refuse", "cut", "refuse", "slow"):
+                group.start_soon(behave, mode)
+        await behave("ok")
+        await web_apis.Bot(http, world.telegram, TOKEN).check()
+
+
 MISBEHAVIOUR = [
     ("limited", "RateLimited"),
     ("error", "ApiFailed"),

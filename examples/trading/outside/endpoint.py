@@ -79,6 +79,8 @@ class Endpoint:
         self.mode: Mode = "ok"
         self._wake = wake
         self._changed = Condition()
+        self._switching = Lock()
+        self._listens = True
         self._server = _Server((HOST, 0), self)
         self._port = self._server.server_address[1]
         self._serve()
@@ -90,23 +92,27 @@ class Endpoint:
     def behave(self, mode: Mode) -> None:
         """Answer in this mode from now on."""
         with self._changed:
-            before, self.mode = self.mode, mode
+            self.mode = mode
             self._changed.notify_all()
         self._wake()
-        if (before == "refuse") == (mode == "refuse"):
-            return
-        if mode == "refuse":
-            self._server.shutdown()
-            self._server.server_close()
-        else:
-            self._server = _Server((HOST, self._port), self)
-            self._serve()
+        # To stop listening takes its time, in which somebody else may tell it to listen again.
+        with self._switching:
+            self._listen(self.mode != "refuse")
 
     def wait_changed(self) -> None:
         """Return when the mode is another."""
         with self._changed:
             before = self.mode
             self._changed.wait_for(lambda: self.mode != before)
+
+    def _listen(self, listens: bool) -> None:
+        if listens and not self._listens:
+            self._server = _Server((HOST, self._port), self)
+            self._serve()
+        elif self._listens and not listens:
+            self._server.shutdown()
+            self._server.server_close()
+        self._listens = listens
 
     def _serve(self) -> None:
         Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
