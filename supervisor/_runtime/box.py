@@ -201,6 +201,8 @@ class Box(Letters):
 
     def life_ended(self, life: CurrentChild, outcome: Outcome) -> None:
         """The life that reads has ended: its open letter is settled, or has failed with it."""
+        if self.reader is not None and (reader := self.reader()) is not None:
+            reader._pause = 0
         self.life = self.reader = None
         if outcome.kind == "returned":
             self.settle()
@@ -314,6 +316,8 @@ class Reader(AsyncIterator[Letter[Any]]):
                 return letter
             fast.appendleft(letter)
         if taken >= self._pause:
+            if not self._pause:
+                self._begin(box)
             # The last letter is settled: a cancellation from now on does not concern it.
             box.settle()
             await checkpoint()
@@ -324,6 +328,12 @@ class Reader(AsyncIterator[Letter[Any]]):
             if letter is None:
                 raise StopAsyncIteration
         return letter
+
+    def _begin(self, box: Box) -> None:
+        """See whether this loop, which begins or whose life has ended, is the one that reads."""
+        if box.reader is None or box.reader() is not self:
+            raise MailboxTaken(box.name, "another loop than this one, of an earlier life,")
+        box.task = _task()
 
     async def _wait(self, box: Box) -> Letter[Any] | None:
         while True:

@@ -11,11 +11,17 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio import fail_after
 from msgspec import Struct
 
 from supervisor import (
+    Backoff,
     Call,
+    CallToSelf,
+    Crashed,
     Mailbox,
+    MailboxFull,
+    MailboxTaken,
     NoTree,
     open_supervisor,
 )
@@ -128,4 +134,61 @@ async def test_another_event_loop_is_told_what_it_may_call(known: bool, told: To
         assert outcome.kind == "returned", outcome.error
         assert all("cast_nowait" in each for each in said)
         assert inbox.statistics().waits == 1
+        await tree.stop()
+
+
+# --- readers --------------------------------------------------------------------------------------
+
+
+async def test_a_loop_of_an_earlier_life_does_not_read_for_the_next(told: Told) -> None:
+    inbox = mailbox(failure="once more")
+    read: list[Any] = []
+
+    class Keeps:
+        letters: Any = None
+
+        async def __call__(self) -> None:
+            if self.letters is None:
+                self.letters = aiter(inbox)
+            async for letter in self.letters:
+                read.append(letter.message)
+                raise RuntimeError("on cue")
+
+    async with open_supervisor() as tree:
+        for i in range(3):
+            await inbox.cast(i)
+        tree.start_soon(Keeps(), backoff=Backoff(first=1, jitter="none"))
+        await anyio.sleep(1.5)
+        assert [type(e.error) for e in told.of(Crashed)] == [RuntimeError, MailboxTaken]
+        assert "earlier life" in str(told.of(Crashed)[1].error)
+        assert read == [0]
+        assert inbox.statistics().waits == 3
+        await tree.stop()
+
+
+async def test_a_loop_that_was_made_in_another_task_knows_who_reads() -> None:
+    inbox = mailbox(capacity=1)
+    said: list[type] = []
+
+    async def reader() -> None:
+        letters = aiter(inbox)
+
+        async def read() -> None:
+            async for _ in letters:
+                await inbox.cast("fills it")
+                for send in (inbox.cast, inbox.call):
+                    try:
+                        await send(Ask())
+                    except (MailboxFull, CallToSelf) as exc:
+                        said.append(type(exc))
+                return
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(read)
+
+    async with open_supervisor() as tree:
+        await inbox.cast("go")
+        with fail_after(5):
+            await tree.start_soon(reader).wait()
+        assert said == [MailboxFull, CallToSelf]
         await tree.stop()
