@@ -59,7 +59,14 @@ class Letter(Struct, Generic[M], eq=False):
         return self._answer(value, None)
 
     def fail(self, error: Exception) -> bool:
-        """Answer the call by an error, which its ``await`` raises. Otherwise as :meth:`reply`."""
+        """Answer the call by an error, which its ``await`` raises. Otherwise as :meth:`reply`.
+
+        Raises:
+            TypeError: it is no exception.
+        """
+        given: object = error
+        if not isinstance(given, Exception):
+            raise TypeError(f"a call fails by an exception, not by {given!r}; reply() with a value")
         return self._answer(None, error)
 
     def _answer(self, value: object, error: Exception | None) -> bool:

@@ -192,3 +192,21 @@ async def test_a_loop_that_was_made_in_another_task_knows_who_reads() -> None:
             await tree.start_soon(reader).wait()
         assert said == [MailboxFull, CallToSelf]
         await tree.stop()
+
+
+@pytest.mark.parametrize("wrong", [None, "no", 5])
+async def test_a_call_fails_with_an_exception_only(wrong: Any) -> None:
+    inbox = mailbox()
+    said: list[str] = []
+
+    async def reader() -> None:
+        async for letter in inbox:
+            with pytest.raises(TypeError, match="exception") as exc:
+                letter.fail(wrong)
+            said.append(str(exc.value))
+            letter.reply(1)
+
+    async with open_supervisor() as tree:
+        tree.start_soon(reader)
+        assert await inbox.call(Ask(), timeout=1) == 1
+        await tree.stop()
