@@ -265,14 +265,17 @@ class CallFailed(RuntimeError):
 
 
 class CallToSelf(RuntimeError):
-    """The task that reads the mailbox calls it, and would wait for itself. Call the function that
-    handles the message instead, or cast."""
+    """The task that reads the mailbox calls it, and would wait for itself; or it calls another whose
+    reader waits for it, be it ``through`` more of them. Call the function that handles the message
+    instead, or cast."""
 
-    def __init__(self, mailbox: str) -> None:
+    def __init__(self, mailbox: str, through: Sequence[str] = ()) -> None:
         self.mailbox: str = mailbox
+        self.through: tuple[str, ...] = tuple(through)
+        others = ", ".join(map(repr, self.through))
         super().__init__(
-            f"the reader of mailbox {mailbox!r} calls it and would wait for itself; cast instead, "
-            "or call what handles the message"
+            f"the reader of mailbox {mailbox!r} calls it {f'through {others} ' if others else ''}"
+            "and would wait for itself; cast instead, or call what handles the message"
         )
 
 

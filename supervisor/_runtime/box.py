@@ -15,13 +15,13 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from supervisor._core.child import AT_REST, ChildState
-from supervisor._core.lane import ANSWERED, Letter
+from supervisor._core.lane import ANSWERED, OUTSIDE, QUEUED, TAKEN, Letter
 from supervisor._core.letters import FAIRNESS, Letters
-from supervisor._errors import CallFailed, MailboxDiffers, MailboxFull, MailboxTaken
+from supervisor._errors import CallFailed, CallToSelf, MailboxDiffers, MailboxFull, MailboxTaken
 from supervisor._happenings import LetterFailed, LettersLost
 from supervisor._record.wording import LONGEST_TEXT, error_line, printable
 from supervisor._runtime.clock import bounded_wait
-from supervisor._runtime.context import current_life
+from supervisor._runtime.context import running_life
 from supervisor._views import MailboxStatistics
 from supervisor._words import Outcome
 
@@ -51,6 +51,7 @@ class Box(Letters):
         "task",
         "told_at",
         "tree",
+        "waits_for",
         "watching",
     )
 
@@ -69,6 +70,7 @@ class Box(Letters):
         self.seat: tuple[LiveNode, ChildState] | None = None
         self.watching: tuple[LiveNode, ChildState] | None = None
         self.told_at = -math.inf
+        self.waits_for: tuple[Box, Letter[Any]] | None = None  # the reader does, without an end
         if tree.finished.is_set():
             self.close("the tree has ended")
 
@@ -101,13 +103,10 @@ class Box(Letters):
 
     # --- senders ----------------------------------------------------------------------------------
 
-    def is_read_here(self) -> bool:
-        """Whether the task that asks reads this mailbox."""
-        return self.life is not None and current_life.get() is self.life and self.task == _task()
-
     async def wait_for_room(self, letter: Letter[Any]) -> None:
-        if self.is_read_here():
-            self.reject("its own reader would wait for itself")
+        readers = read_here()
+        if readers:
+            self._refuse_to_wait_for_oneself(readers, letter)
         letter._signal = self.make_signal()
         self.wait(letter)
         try:
@@ -115,7 +114,39 @@ class Box(Letters):
         except BaseException:
             self.withdraw(letter)
             raise
+        finally:
+            for each in readers:
+                each.waits_for = None
         self.confirm(letter)
+
+    def _refuse_to_wait_for_oneself(self, readers: list[Box], letter: Letter[Any]) -> None:
+        if self in readers:
+            self.reject("its own reader would wait for itself")
+        try:
+            self.refuse_circle(readers, letter, anyio.current_effective_deadline())
+        except CallToSelf as exc:
+            self.reject(f"its reader waits for mailbox {exc.mailbox!r}, whose reader casts")
+
+    def refuse_circle(self, readers: list[Box], letter: Letter[Any], until: float) -> None:
+        """The task that reads these is to wait for what becomes of the letter. Where nobody in the
+        circle has a deadline, this one's reader must not wait for that task in its turn.
+
+        Raises:
+            CallToSelf: it does.
+        """
+        if until < math.inf:
+            return
+        through = [self.name]
+        at = self
+        while at.waits_for is not None:
+            at, waits = at.waits_for
+            if waits._state not in (OUTSIDE, QUEUED, TAKEN):
+                break  # its answer is on the way
+            if at in readers:
+                raise CallToSelf(at.name, through)
+            through.append(at.name)
+        for each in readers:
+            each.waits_for = self, letter
 
     def until(self, timeout: float | None) -> float:
         """When a call of so many seconds ends, of itself."""
@@ -353,6 +384,15 @@ class Reader(AsyncIterator[Letter[Any]]):
             letter = box.take()
             if letter is not None:
                 return letter
+
+
+def read_here() -> list[Box]:
+    """The mailboxes that the task which asks reads."""
+    life = running_life()
+    if life is None or life._inboxes is None:
+        return []
+    task = _task()
+    return [box for box in life._inboxes if box.task == task]
 
 
 def leave(life: CurrentChild, outcome: Outcome) -> None:

@@ -31,7 +31,7 @@ from supervisor._core.lane import QUEUED
 from supervisor._core.lane import Letter as Letter
 from supervisor._core.letters import Failure, Overflow
 from supervisor._errors import CallToSelf, NoTree
-from supervisor._runtime.box import Box, Reader
+from supervisor._runtime.box import Box, Reader, read_here
 from supervisor._runtime.context import current_child, current_tree, running_life
 from supervisor._views import DeadLetter, MailboxStatistics
 
@@ -264,18 +264,26 @@ class Mailbox(Generic[M]):
             NotHandled: the reader went on without an answer.
             CallFailed: the life that had it ended, or nobody reads the mailbox: its reader was
                 stopped or is gone, or none has come within 30 s.
-            CallToSelf: the task that reads the mailbox calls it.
+            CallToSelf: the task that reads the mailbox calls it, or one whose reader waits for it;
+                the latter where none of them has a timeout.
             MailboxFull, MailboxClosed, NoTree, MailboxDiffers: as for :meth:`cast`.
         """
         box = self._find()
-        if box.is_read_here():
+        readers = read_here()
+        if box in readers:
             raise CallToSelf(self.name)
         letter: Letter[Any] = Letter(message) if lane == "normal" else _urgent(message, lane)
         until = box.until(timeout)
         letter.deadline = min(until, anyio.current_effective_deadline())
         letter._asks, letter._state, letter._signal = True, QUEUED, box.make_signal()
-        box.ask(letter)
-        await box.wait_for_answer(letter, until)
+        if readers:
+            box.refuse_circle(readers, letter, letter.deadline)
+        try:
+            box.ask(letter)
+            await box.wait_for_answer(letter, until)
+        finally:
+            for each in readers:
+                each.waits_for = None
         if letter._error is not None:
             raise letter._error
         answer: R = letter._value

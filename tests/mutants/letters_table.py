@@ -13,6 +13,7 @@ mailbox = partial(Mutant, module="supervisor._runtime.mailbox")
 
 CORE = "tests/core/test_letters.py::"
 LAW = "tests/runtime/test_mailbox_law.py::"
+ATTACKS = "tests/runtime/test_mailbox_attacks.py::"
 RUNTIME = "tests/runtime/test_mailbox.py::"
 
 LETTERS = (
@@ -174,11 +175,59 @@ LETTERS = (
         fault="a reader may call itself",
         law=12,
         function="Mailbox.call",
-        old="if box.is_read_here():",
+        old="if box in readers:",
         new="if False:",
         killed_by=(
             f"{RUNTIME}test_calling_oneself_is_an_error_but_not_for_another_task_of_the_child",
         ),
+    ),
+    box(
+        fault="readers wait for each other in a circle",
+        law=12,
+        function="Box.refuse_circle",
+        old="if at in readers:",
+        new="if False:",
+        killed_by=(f"{ATTACKS}test_calling_oneself_through_others_is_an_error_and_no_hang",),
+    ),
+    box(
+        fault="who has been answered is taken to wait",
+        law=12,
+        function="Box.refuse_circle",
+        old="if waits._state not in (OUTSIDE, QUEUED, TAKEN):",
+        new="if False:",
+        killed_by=(f"{ATTACKS}test_who_has_been_answered_already_may_be_called",),
+    ),
+    box(
+        fault="a circle that a timeout opens is refused",
+        law=12,
+        function="Box.refuse_circle",
+        old="if until < math.inf:",
+        new="if False:",
+        killed_by=(f"{ATTACKS}test_a_circle_that_a_timeout_opens_is_left_to_it",),
+    ),
+    box(
+        fault="a loop of an earlier life reads on",
+        law=12,
+        function="Reader._begin",
+        old="if box.reader is None or box.reader() is not self:",
+        new="if False:",
+        killed_by=(f"{ATTACKS}test_a_loop_of_an_earlier_life_does_not_read_for_the_next",),
+    ),
+    mailbox(
+        fault="another event loop casts past the tree's own",
+        law="Mailboxes",
+        function="Mailbox._find",
+        old="if get_ident() != tree.thread:",
+        new="if False:",
+        killed_by=(f"{ATTACKS}test_another_event_loop_is_told_what_it_may_call",),
+    ),
+    lane(
+        fault="a call is failed by nothing",
+        law=12,
+        function="Letter.fail",
+        old="if not isinstance(given, Exception):",
+        new="if False:",
+        killed_by=(f"{ATTACKS}test_a_call_fails_with_an_exception_only",),
     ),
     lane(
         fault="an answer that comes too late counts as heard",

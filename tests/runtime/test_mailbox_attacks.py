@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
-from anyio import fail_after
+from anyio import current_time, fail_after
 from msgspec import Struct
 
 from supervisor import (
@@ -25,6 +25,7 @@ from supervisor import (
     NoTree,
     open_supervisor,
 )
+from supervisor.testing import settle
 
 from .conftest import Told
 
@@ -209,4 +210,125 @@ async def test_a_call_fails_with_an_exception_only(wrong: Any) -> None:
     async with open_supervisor() as tree:
         tree.start_soon(reader)
         assert await inbox.call(Ask(), timeout=1) == 1
+        await tree.stop()
+
+
+# --- calls in a circle ----------------------------------------------------------------------------
+
+
+def asks(inbox: Mailbox[Any], other: Mailbox[Any], said: list[Any], timeout: float | None) -> Any:
+    """A reader that asks another before it answers."""
+
+    async def reader() -> None:
+        async for letter in inbox:
+            try:
+                letter.reply(await other.call(Ask(), timeout))
+            except (CallToSelf, TimeoutError) as exc:
+                said.append((inbox.name, type(exc), str(exc)))
+                letter.reply(-1)
+
+    return reader
+
+
+@pytest.mark.parametrize("length", [2, 3, 5])
+async def test_calling_oneself_through_others_is_an_error_and_no_hang(length: int) -> None:
+    inboxes = [mailbox(f"inbox-{n}") for n in range(length)]
+    said: list[Any] = []
+    async with open_supervisor() as tree:
+        for n in range(length):
+            reader = asks(inboxes[n], inboxes[(n + 1) % length], said, None)
+            tree.start_soon(reader, name=f"reader-{n}")
+        await settle()
+        with fail_after(5):
+            assert await inboxes[0].call(Ask()) == -1
+        assert [(name, kind) for name, kind, _ in said] == [(f"inbox-{length - 1}", CallToSelf)]
+        assert "inbox-0" in said[0][2]
+        assert current_time() == 0
+        await tree.stop()
+
+
+async def test_a_circle_that_a_timeout_opens_is_left_to_it() -> None:
+    one, two = mailbox("one"), mailbox("two")
+    said: list[Any] = []
+    answers: list[Any] = []
+
+    async def second() -> None:
+        async for letter in two:
+            answers.append(await one.call("from two"))
+            letter.reply(2)
+
+    async def first() -> None:
+        async for letter in one:
+            if letter.message == "from two":
+                letter.reply("an answer")
+                continue
+            try:
+                await two.call(Ask(), timeout=3)
+            except TimeoutError as exc:
+                said.append(exc)
+            letter.reply(1)
+
+    async with open_supervisor() as tree:
+        tree.start_soon(first)
+        tree.start_soon(second)
+        await settle()
+        with fail_after(20):
+            assert await one.call(Ask()) == 1
+            await settle()
+        assert len(said) == 1
+        assert answers == ["an answer"]
+        assert current_time() == 3
+        await tree.stop()
+
+
+async def test_who_has_been_answered_already_may_be_called() -> None:
+    one, two = mailbox("one"), mailbox("two")
+    read: list[Any] = []
+
+    async def first() -> None:
+        async for letter in one:
+            letter.reply(1)
+            read.append(await two.call(Ask()))
+
+    async def second() -> None:
+        async for letter in two:
+            if letter.message == "go":
+                read.append(await one.call(Ask()))
+            letter.reply(2)
+
+    async with open_supervisor() as tree:
+        tree.start_soon(first)
+        tree.start_soon(second)
+        await two.cast("go")
+        await settle()
+        assert read == [1, 2]
+        await tree.stop()
+
+
+async def test_readers_that_fill_each_others_mailboxes_do_not_wait_for_each_other() -> None:
+    one, two = mailbox("one", capacity=1), mailbox("two", capacity=1)
+    said: list[str] = []
+
+    def fills(inbox: Mailbox[Any], other: Mailbox[Any]) -> Any:
+        async def reader() -> None:
+            async for letter in inbox:
+                if letter.message == "fill":
+                    for _ in range(3):
+                        await anyio.sleep(1)
+                        try:
+                            await other.cast("filler")
+                        except MailboxFull as exc:
+                            said.append(str(exc))
+
+        return reader
+
+    async with open_supervisor() as tree:
+        tree.start_soon(fills(one, two), name="first")
+        tree.start_soon(fills(two, one), name="second")
+        await one.cast("fill")
+        await two.cast("fill")
+        await anyio.sleep(60)
+        assert len(said) >= 1
+        assert "its reader waits for mailbox" in said[0]
+        assert (one.statistics().waits, two.statistics().waits) == (0, 0)
         await tree.stop()
