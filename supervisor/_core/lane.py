@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 from math import inf
 from typing import Any, Final, Generic, TypeVar
 
@@ -21,6 +22,8 @@ GONE: Final = 6  # its sender does not wait any more
 
 FEW: Final = 64
 """Letters whose senders have gone that are not worth sweeping."""
+
+ALL: Final = -1
 
 SHUT: Final = -(1 << 60)
 """A limit below all lengths."""
@@ -100,10 +103,11 @@ class Lane:
     Those whose senders have gone are left where they are, and swept when they are the most.
     """
 
-    __slots__ = ("gone", "limit", "outside", "outside_gone", "queue", "sample")
+    __slots__ = ("due", "gone", "limit", "outside", "outside_gone", "queue", "sample")
 
     def __init__(self, capacity: int) -> None:
         self.queue: deque[Letter[Any]] = deque()
+        self.due = ALL  # so many from the front are for the reader that reads now
         self.gone = 0
         self.limit = capacity  # of the queue, with those in it that have gone
         self.outside: deque[Letter[Any]] = deque()
@@ -120,10 +124,21 @@ class Lane:
         while self.queue:
             if self.queue[0]._state != GONE:
                 return self.queue[0]
-            self.queue.popleft()
+            self.pop()
             self.gone -= 1
             self.limit -= 1
         return None
+
+    def first_due(self) -> Letter[Any] | None:
+        """The same, if it is for the reader that reads now."""
+        letter = self.first()
+        return letter if self.due else None
+
+    def pop(self) -> Letter[Any]:
+        """Take out the first."""
+        if self.due > 0:
+            self.due -= 1
+        return self.queue.popleft()
 
     def admit(self) -> None:
         """Let in whom there is room for."""
@@ -153,6 +168,8 @@ class Lane:
         self.gone += 1
         self.limit += 1  # its place is free, although it is still there
         if self.gone > FEW and 2 * self.gone > len(self.queue):
+            if self.due > 0:
+                self.due -= sum(each._state == GONE for each in islice(self.queue, self.due))
             _sweep(self.queue)
             self.limit -= self.gone
             self.gone = 0
@@ -160,13 +177,18 @@ class Lane:
     def calls(self) -> Iterator[Letter[Any]]:
         """Take out the calls that wait to be read; the casts stay, in order."""
         casts: list[Letter[Any]] = []
+        due = 0
         while (letter := self.first()) is not None:
-            self.queue.popleft()
+            is_due = self.due > 0
+            self.pop()
             if letter._asks:
                 yield letter
             else:
                 casts.append(letter)
+                due += is_due
         self.queue.extend(casts)
+        if self.due != ALL:
+            self.due = due
 
     def turn_away(self) -> Iterator[Letter[Any]]:
         """Take out those for which there is no room."""

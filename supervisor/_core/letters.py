@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from supervisor._core.lane import (
     ADMITTED,
+    ALL,
     GONE,
     NOTHING,
     OUTSIDE,
@@ -49,7 +50,7 @@ class Letters:
         "closed",
         "dead",
         "dead_letters",
-        "drain",
+        "draining",
         "dropped",
         "expired",
         "failed",
@@ -90,7 +91,7 @@ class Letters:
         self.wake: Any = None
         self.closed = ""  # why nothing is taken in any more
         self.resting = ""  # why nobody reads until somebody has the reader started
-        self.drain: int | None = None  # so many are for a reader that was asked to end
+        self.draining = False  # the reader was asked to end, and gets what is due in its lanes
         self.fast = self.normal.queue  # what take() need not think about; else empty
         self.dead_letters: deque[DeadLetter] = deque(maxlen=KEPT)
 
@@ -184,7 +185,7 @@ class Letters:
         if self.overflow == "drop oldest":
             oldest = lane.first()
             assert oldest is not None
-            lane.queue.popleft()
+            lane.pop()
             self._drop(oldest)
             lane.queue.append(letter)
         elif self.overflow == "drop newest" and not letter._asks:
@@ -263,10 +264,10 @@ class Letters:
 
     def _take(self) -> Letter[Any] | None:
         for lane in (self.urgent, self.normal):
-            while self.drain != 0 and (letter := lane.first()) is not None:
+            while (letter := lane.first_due()) is not None:
                 if letter._state == ADMITTED:
                     break
-                lane.queue.popleft()
+                lane.pop()
                 lane.admit()
                 if letter.deadline <= self.clock():
                     self.expired += 1
@@ -277,8 +278,6 @@ class Letters:
                     letter._state = TAKEN
                 self.open = letter
                 self.taken += 1
-                if self.drain is not None:
-                    self.drain -= 1
                 if letter._put_at is not None:
                     self._measure(letter._put_at)
                 self._aim()
@@ -289,9 +288,9 @@ class Letters:
     @property
     def over(self) -> bool:
         """Whether the reader has got all that it is to get."""
-        if self.drain is None and not self.closed:
-            return False
-        return self.drain == 0 or not self.waiting
+        if self.draining and not (self.urgent.due or self.normal.due):
+            return True
+        return bool(self.closed) and not self.waiting
 
     def _measure(self, put_at: float) -> None:
         self.longest_wait = max(self.longest_wait, self.clock() - put_at)
@@ -299,7 +298,7 @@ class Letters:
     def _aim(self) -> None:
         """Let take() have the first of the normal lane, if there is nothing to think about."""
         normal = self.normal
-        plain = not self.urgent.queue and not normal.outside and self.drain is None
+        plain = not self.urgent.queue and not normal.outside and not self.draining
         self.fast = normal.queue if plain else NOTHING
 
     def settle(self) -> None:
@@ -311,13 +310,16 @@ class Letters:
     def begin(self) -> None:
         """A life begins to read."""
         self.resting = ""
-        self.drain = None
+        self.draining = False
+        self.urgent.due = self.normal.due = ALL
         self._aim()
 
     def ask_to_end(self) -> None:
         """The life that reads is to end: it gets what is here now, and later letters wait for the
         next life."""
-        self.drain = self.waiting
+        self.draining = True
+        for lane in (self.urgent, self.normal):
+            lane.due = len(lane.queue)
         self.fast = NOTHING
         self.awake()
 

@@ -60,6 +60,7 @@ class Machine(RuleBasedStateMachine):
         self.outside: dict[bool, list[Letter[Any]]] = {False: [], True: []}
         self.open: Letter[Any] | None = None
         self.again: set[int] = set()
+        self.due: set[int] | None = None  # if the reader was asked to end
         self.unheard: list[Letter[Any]] = []  # there is room for these, and nobody has said so
         self.over: dict[int, str] = {}  # what came of each message that is neither in nor open
         self.count = 0
@@ -86,6 +87,8 @@ class Machine(RuleBasedStateMachine):
     def _next(self) -> Letter[Any] | None:
         for urgent in (True, False):
             while self.queues[urgent] and self.queues[urgent][0] not in self.unheard:
+                if self.due is not None and self.queues[urgent][0].message not in self.due:
+                    break
                 letter = self.queues[urgent].pop(0)
                 self._admit()
                 if letter.deadline > self.clock.now:
@@ -178,10 +181,14 @@ class Machine(RuleBasedStateMachine):
         if to_answer:
             assert before is not None
             assert isinstance(before._error, NotHandled)
-        if letter is None and self.letters.drain == 0:
-            return
         self.open = self._next()
         assert letter is self.open
+        due = [m for m in self._inside() if self.due is not None and m in self.due]
+        if letter is None and (self.due is not None or self.letters.closed):
+            assert self.letters.over is not bool(self._inside() if self.due is None else due)
+
+    def _inside(self) -> list[int]:
+        return [letter.message for queue in self.queues.values() for letter in queue]
 
     @precondition(lambda self: self.open is not None and self.open._asks)
     @rule()
@@ -202,6 +209,7 @@ class Machine(RuleBasedStateMachine):
         self.letters.settle()
         self._settle()
         self.letters.begin()
+        self.due = None
 
     @rule()
     def crash(self) -> None:
@@ -221,10 +229,12 @@ class Machine(RuleBasedStateMachine):
             assert failed == (letter, fate)
             self._over(letter, "failed")
         self.letters.begin()
+        self.due = None
 
     @rule()
     def ask_to_end(self) -> None:
         self.letters.ask_to_end()
+        self.due = {letter.message for queue in self.queues.values() for letter in queue}
 
     # --- the tree ---------------------------------------------------------------------------------
 

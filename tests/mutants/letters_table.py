@@ -323,17 +323,17 @@ LETTERS = (
         fault="a drain ends before what was there is read",
         law=12,
         function="Letters.ask_to_end",
-        old="self.drain = self.waiting",
-        new="self.drain = 0",
+        old="lane.due = len(lane.queue)",
+        new="lane.due = 0",
         killed_by=(
             f"{RUNTIME}test_a_reader_with_grace_gets_what_is_there_and_the_next_life_the_rest",
         ),
     ),
-    letters(
+    lane(
         fault="a drain never ends while letters come",
         law=9,
-        function="Letters._take",
-        old="self.drain -= 1",
+        function="Lane.pop",
+        old="self.due -= 1",
         new="pass",
         killed_by=(
             f"{RUNTIME}test_a_reader_with_grace_gets_what_is_there_and_the_next_life_the_rest",

@@ -18,11 +18,14 @@ from supervisor import (
     Backoff,
     Call,
     CallToSelf,
+    Component,
     Crashed,
     Mailbox,
     MailboxFull,
     MailboxTaken,
     NoTree,
+    Stop,
+    Supervisor,
     open_supervisor,
 )
 from supervisor.testing import settle
@@ -210,6 +213,37 @@ async def test_a_call_fails_with_an_exception_only(wrong: Any) -> None:
     async with open_supervisor() as tree:
         tree.start_soon(reader)
         assert await inbox.call(Ask(), timeout=1) == 1
+        await tree.stop()
+
+
+async def test_a_drain_reads_nothing_that_came_later_in_the_place_of_who_has_gone() -> None:
+    inbox = mailbox()
+    lives: list[list[Any]] = []
+
+    async def reader() -> None:
+        read: list[Any] = []
+        lives.append(read)
+        async for letter in inbox:
+            read.append(letter.message)
+            await anyio.sleep(1)
+            if letter.message == "first":
+                await inbox.cast("later")
+
+    async def caller() -> None:
+        with anyio.move_on_after(0.5):
+            await inbox.call(Ask())
+
+    spec = Component(reader, stop=Stop(grace=10))
+    async with open_supervisor(Supervisor("app", [spec])) as tree:
+        await inbox.cast("first")
+        await settle()
+        async with anyio.create_task_group() as group:
+            group.start_soon(caller)
+            await settle()
+            await inbox.cast("second")
+            await tree["reader"].restart()
+        await settle()
+        assert lives == [["first", "second"], ["later"]]
         await tree.stop()
 
 
