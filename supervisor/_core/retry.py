@@ -40,7 +40,11 @@ LOOKED_AT: Final = 100
 
 
 class Tried(str):
-    """The note that a call's error gets: what was tried before it was given up."""
+    """The note that a call's error gets: what was tried before it was given up.
+
+    ``at`` numbers the call among those that failed. It is no time: a call may begin in the instant
+    in which another has failed.
+    """
 
     __slots__ = ("at", "calls", "guard", "rule", "took")
 
@@ -48,7 +52,7 @@ class Tried(str):
     calls: int
     rule: AttemptRule | None
     took: float
-    at: float
+    at: int
 
     def __new__(
         cls,
@@ -57,7 +61,7 @@ class Tried(str):
         calls: int = 1,
         rule: AttemptRule | None = None,
         took: float = 0.0,
-        at: float = -inf,
+        at: int = 0,
     ) -> Self:
         note = super().__new__(cls, text)
         note.guard, note.calls, note.rule, note.took, note.at = guard, calls, rule, took, at
@@ -80,10 +84,7 @@ class Tried(str):
 
 
 def was_retried(
-    error: BaseException,
-    handled: BaseException | None = None,
-    since: float = -inf,
-    guard: str = "",
+    error: BaseException, handled: BaseException | None = None, since: float = -inf
 ) -> bool:
     """Whether a guard further in has retried what this error comes of.
 
@@ -93,14 +94,11 @@ def was_retried(
         error: the error.
         handled: what the caller was handling when it made the call. Python makes that the context
             of an error raised meanwhile, although it was there before.
-        since: when the call began; an older note is of another call that raised the same object.
-        guard: whose call it is. Where one of its calls ends just when the next begins, time alone
-            does not tell their notes apart.
+        since: the number of the last call that had failed when this one began. A note that is not
+            later is of another call, which raised the same object.
     """
     return any(
-        isinstance(note, Tried)
-        and note.retried
-        and (note.at > since or (note.at == since and note.guard != guard))
+        isinstance(note, Tried) and note.retried and note.at > since
         for behind in _behind(error, handled)
         for note in _notes(behind)
     )
@@ -250,9 +248,9 @@ class Attempts:
             return most * draw
         return most * (0.5 + 0.5 * draw) if policy.jitter == "equal" else most
 
-    def note(self, now: float, guard: str = "") -> Tried | None:
-        """What was tried, once it is given up; ``None`` where there is nothing to tell: the one
-        call has failed, and this guard had nothing to do with it."""
+    def note(self, now: float, guard: str = "", at: int = 0) -> Tried | None:
+        """What was tried, once it is given up by this guard, in the call of that number; ``None``
+        where there is nothing to tell: the one call has failed, and that was that."""
         if self.calls == 1 and self.rule in UNTRIED:
             return None
         took = now - self._since
@@ -262,7 +260,7 @@ class Attempts:
         if self.calls > len(errors):
             errors.insert(0, f"{self.calls - len(errors)} before")
         text = f"{who} after {calls} in {took:.1f} s: {self.rule}; {', '.join(errors)}"
-        return Tried(text, guard, self.calls, self.rule, took, now)
+        return Tried(text, guard, self.calls, self.rule, took, at)
 
 
 def _rest(judged: Judged, now: float) -> float:
