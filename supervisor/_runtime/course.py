@@ -152,9 +152,7 @@ class Course:
         live, judged, at = self.live, attempt._judged, attempt._at
         assert judged is not None
         assert at is not None
-        if not self.recorded:
-            live.tree.calls += 1
-            self.recorded = live.tree.calls
+        self._be_numbered()
         live.tree.bus.publish(
             AttemptFailed(
                 now,
@@ -171,6 +169,12 @@ class Course:
                 self.how.context,
             )
         )
+
+    def _be_numbered(self) -> None:
+        """It has failed: give it its number, if it has none yet."""
+        if not self.recorded:
+            self.live.tree.calls += 1
+            self.recorded = self.live.tree.calls
 
     # --- how it ends ------------------------------------------------------------------------------
 
@@ -238,9 +242,9 @@ class Course:
         error, retrying = self.error, self._retrying
         assert error is not None
         assert retrying is not None
-        note = retrying.note(self.live.clock(), self.live.name)
+        self._be_numbered()  # also one that was only ever refused, for the guards further out
+        note = retrying.note(self.live.clock(), self.live.name, self.recorded)
         if note is not None:
-            note.at = self.recorded
             note.put_on(error)
         return error
 

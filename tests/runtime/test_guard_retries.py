@@ -359,6 +359,37 @@ async def test_of_three_layers_the_innermost_retries(way: Any, nested: Any, call
 
 
 @each_way
+async def test_a_refusal_that_the_inner_guard_has_waited_for_is_not_waited_for_again(
+    way: Any,
+) -> None:
+    """One hung probe: all other calls are refused, each for a moment."""
+    retry = Retry(retries=3, base=0, reserve=float("inf"))
+    inner = guard("inner", retry=retry, breaker=Breaker(failures=1, open=10, probe=200))
+    outer = guard("outer", retry=retry)
+    never = Service(ConnectionError, takes=900)
+
+    async def through_inner(question: int = 1) -> int:
+        return await way(inner, never)  # type: ignore[no-any-return]
+
+    async def probe() -> None:
+        with pytest.raises(ConnectionError):
+            await inner.using(retry=Retry(retries=0))(never, 1)
+
+    async with open_supervisor(), create_task_group() as group:
+        with pytest.raises(ConnectionError):
+            await inner.using(retry=Retry(retries=0))(Service(ConnectionError), 1)
+        await sleep(15)
+        group.start_soon(probe)
+        await sleep(1)
+        before = inner.status().figures[-1].rejected
+        with pytest.raises(BreakerOpen):
+            await way(outer, through_inner)
+
+        assert inner.status().figures[-1].rejected - before == 4
+        assert len(never.asked) == 1
+
+
+@each_way
 async def test_who_asks_another_service_when_one_has_failed_has_its_retries_too(way: Any) -> None:
     first, second = Service(ConnectionError), Service(TimeoutError, then=True)
     async with open_supervisor():
