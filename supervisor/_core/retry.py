@@ -83,31 +83,28 @@ class Tried(str):
         return isinstance(note, Tried) and note.guard == self.guard
 
 
-def was_retried(
-    error: BaseException, handled: BaseException | None = None, since: float = -inf
-) -> bool:
+def was_retried(error: BaseException, since: int) -> bool:
     """Whether a guard further in has retried what this error comes of.
 
     It is looked for in the notes of the error, of the leaves of a group, and of what caused it.
 
     Args:
         error: the error.
-        handled: what the caller was handling when it made the call. Python makes that the context
-            of an error raised meanwhile, although it was there before.
         since: the number of the last call that had failed when this one began. A note that is not
-            later is of another call, which raised the same object.
+            later is of another call: one that raised the same object, or whose error the caller was
+            handling when it made this call, for Python makes that the context of this one's.
     """
     return any(
         isinstance(note, Tried) and note.retried and note.at > since
-        for behind in _behind(error, handled)
+        for behind in _behind(error)
         for note in _notes(behind)
     )
 
 
-def _behind(error: BaseException, handled: BaseException | None) -> Iterator[BaseException]:
+def _behind(error: BaseException) -> Iterator[BaseException]:
     """An error, and all errors that it comes of: each once, the nearest first, some at most."""
     waiting = deque([error])
-    seen = {id(handled)} - {id(error)}
+    seen: set[int] = set()
     while waiting and len(seen) < LOOKED_AT:
         behind = waiting.popleft()
         if id(behind) in seen:
@@ -159,9 +156,7 @@ class RetryBudget:
     def _refill(self, now: float) -> None:
         elapsed = now - self._stamp
         if elapsed > 0 and self._reserve < inf:
-            self._tokens = min(
-                self._most, max(self._tokens, self._tokens + elapsed * self._reserve)
-            )
+            self._tokens = min(self._most, self._tokens + elapsed * self._reserve)
             self._stamp = now
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -62,7 +61,7 @@ class Course:
     """One guarded call, from its first attempt on."""
 
     __slots__ = (
-        "_before", "_handled", "_retrying", "_rule", "began", "error", "how", "life", "live",
+        "_before", "_retrying", "_rule", "began", "error", "how", "life", "live",
         "number", "over", "path", "recorded",
     )  # fmt: skip
 
@@ -77,10 +76,8 @@ class Course:
         self.path = live.tree.root.node.path if caller is None else caller.path
         self.life = 0 if caller is None else caller.life
         self.over = False
-        # What was there when the call began is not a failure of its own: errors of calls with lower
-        # numbers, and what the caller is handling, which becomes the context of each new error.
+        # Notes of calls with numbers up to this one are not of calls within this one.
         self._before = before
-        self._handled = sys.exception()
         self._retrying: Attempts | None = None  # none until something fails
         self._rule: AttemptRule = "retried"
 
@@ -136,7 +133,7 @@ class Course:
             now,
             live.tree.draw(),
             live.retry_tokens,
-            was_retried(error, self._handled, self._before),
+            was_retried(error, self._before),
         )
         if refused:
             live.count(REJECTED if isinstance(error, BreakerOpen) else REFUSED)

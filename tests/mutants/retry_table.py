@@ -9,8 +9,11 @@ from tests.mutants.fault import Mutant
 retry = partial(Mutant, module="supervisor._core.retry", law="Retries")
 classify = partial(Mutant, module="supervisor._core.classify", law="Retries")
 
+course = partial(Mutant, module="supervisor._runtime.course", law="Retries")
+
 TRIED = "tests/core/test_retry.py::"
 JUDGED = "tests/core/test_classify.py::"
+RUNNING = "tests/runtime/test_guard_retries.py::"
 
 RETRIES = (
     retry(
@@ -98,16 +101,16 @@ RETRIES = (
         fault="retries are saved up without end",
         law=15,
         function="RetryBudget.put_back",
-        old="min(self._most, self._tokens + self._share)",
-        new="self._tokens + self._share",
+        old="min(self._most, self._tokens + self._share * calls)",
+        new="self._tokens + self._share * calls",
         killed_by=(f"{TRIED}test_without_a_reserve_at_most_ten_retries_are_saved_up",),
     ),
     retry(
-        fault="a clock that goes back gives retries back",
+        fault="a clock that goes back takes retries away",
         function="RetryBudget._refill",
         old="if elapsed > 0 and",
         new="if",
-        killed_by=(f"{TRIED}test_a_clock_that_stands_or_goes_back_puts_nothing_back",),
+        killed_by=(f"{TRIED}test_a_clock_that_goes_back_takes_nothing_away",),
     ),
     retry(
         fault="an error gets a note each time it is raised",
@@ -118,20 +121,37 @@ RETRIES = (
         killed_by=(f"{TRIED}test_one_object_raised_again_and_again_has_one_note",),
     ),
     retry(
-        fault="what the caller was handling is taken for a cause",
-        function="_behind",
-        old="seen = {id(handled)} - {id(error)}",
-        new="seen = {0}",
-        killed_by=(
-            f"{TRIED}test_what_the_caller_was_handling_before_has_nothing_to_do_with_the_call",
-        ),
-    ),
-    retry(
         fault="an old note of the same object counts",
         function="was_retried",
         old="note.at > since",
         new="True",
         killed_by=(f"{TRIED}test_a_note_of_an_earlier_call_that_raised_the_same_object_is_old",),
+    ),
+    course(
+        fault="a call that was only refused has no number",
+        function="Course._noted",
+        old="self._be_numbered()",
+        new="pass",
+        killed_by=(
+            f"{RUNNING}test_a_refusal_that_the_inner_guard_has_waited_for_is_not_waited_for_again",
+        ),
+    ),
+    course(
+        fault="a call does not know which failures were before it",
+        function="Course.__init__",
+        old="self._before = before",
+        new="self._before = -1",
+        killed_by=(
+            f"{RUNNING}test_one_error_object_that_is_raised_by_each_call_is_retried_by_each",
+            f"{RUNNING}test_who_asks_another_service_when_one_has_failed_has_its_retries_too",
+        ),
+    ),
+    course(
+        fault="the callers deadline is not looked at",
+        function="Course._decide",
+        old="current_effective_deadline()",
+        new="math.inf",
+        killed_by=(f"{RUNNING}test_a_delay_that_would_end_past_the_callers_deadline_is_not_begun",),
     ),
     classify(
         fault="too many requests are a failure",
