@@ -11,19 +11,27 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from supervisor._console import cli, live
 from supervisor._console.draw import draw, fitting
 from supervisor._happenings import Event, Started
-from supervisor._views import ChildView, TreeView
+from supervisor._views import (
+    BreakerStatus,
+    BudgetStatus,
+    ChildView,
+    GuardFigures,
+    GuardStatus,
+    TreeView,
+)
 from supervisor._words import Condition, Hold, Outcome, Reason
 
 BAD = """
@@ -301,6 +309,105 @@ def test_the_picture_is_never_taller_than_asked(height: int) -> None:
 
     assert len(rows) == height
     assert sum(-row.folded if row.child is None else 1 for row in rows) == 101
+
+
+def breaker(**fields: Any) -> BreakerStatus:
+    empty: dict[str, Any] = dict.fromkeys(BreakerStatus.__struct_fields__, 0)
+    calm = {"state": "closed", "forced": None, "reason": "", "until": None, "retry_at": None}
+    return BreakerStatus(**{**empty, **calm, "cause": "", **fields})
+
+
+def guard(name: str, calls: int = 0, rate: float | None = None, **fields: Any) -> GuardStatus:
+    empty: dict[str, Any] = dict.fromkeys(GuardFigures.__struct_fields__, 0)
+    minute = GuardFigures(**{**empty, "window": 60.0, "calls": calls, "success_rate": rate})
+    calm = {"budget": name, "breaker": breaker(), "under_way": 0, "retrying": 0, "retry_tokens": 9}
+    return GuardStatus(name=name, figures=(minute,), **{**calm, **fields})
+
+
+def budget(name: str, **fields: Any) -> BudgetStatus:
+    empty: dict[str, Any] = dict.fromkeys(BudgetStatus.__struct_fields__, 0)
+    calm = {
+        "state": "open", "mode": "enforce", "limit": 30, "per": 60.0, "rate": 0.5, "waiting": {},
+        "not_before": None,
+    }  # fmt: skip
+    return BudgetStatus(**{**empty, "name": name, **calm, **fields})
+
+
+def with_calls(guards: Sequence[GuardStatus], budgets: Sequence[BudgetStatus]) -> TreeView:
+    return TreeView(
+        100.0, Condition(), child("trading", kind="supervisor"), tuple(budgets), tuple(guards)
+    )
+
+
+def test_guards_and_budgets_have_a_line_each_below_the_tree() -> None:
+    is_open = breaker(state="open", retry_at=145.0, cause="TimeoutError: no answer")
+    held = breaker(state="open", forced="open", until=None, reason="they move house")
+    view = with_calls(
+        [
+            guard("prices", 120, 0.996, under_way=3, retrying=1),
+            guard("exchange", 12, 0.25, breaker=is_open),
+            guard("chat", breaker=breaker(state="half-open", cause="OSError: refused")),
+            guard("mail", breaker=held),
+            guard("plain", 1, 1.0, breaker=None),
+        ],
+        [
+            budget("prices", used=28, usage=28 / 30),
+            budget(
+                "exchange",
+                state="shut",
+                not_before=112.0,
+                rate=1234.6,
+                waiting={"low": 1, "high": 3},
+                longest_waiting=4.0,
+            ),
+            budget("smooth", mode="shadow", limit=5, per=1.0, used=2.0, usage=0.5),
+        ],
+    )
+
+    assert picture(view)[4:] == [
+        "guard     breaker      calls/min  good",
+        "exchange  open 45 s    12         25 %   TimeoutError: no answer",
+        "chat      half-open    0                 OSError: refused",
+        "mail      forced open  0                 they move house",
+        "prices    closed       120        99 %   3 under way; 1 to be made again",
+        "plain     none         1          100 %",
+        "budget    state          a second  used              waiting",
+        "exchange  shut 12 s      1235      none              4, the first for 4 s",
+        "prices    open           0.5       28 of 30 in 60 s",
+        "smooth    open (shadow)  0.5       2 of 4",
+    ]
+
+
+def test_without_guards_and_budgets_there_are_no_lines_for_them() -> None:
+    assert not [line for line in picture(sample()) if "guard" in line or "budget" in line]
+
+
+@pytest.mark.parametrize("height", [*range(4, 30), 50, 100])
+def test_guards_and_budgets_make_the_picture_no_taller(height: int) -> None:
+    bad = breaker(state="open", retry_at=145.0)
+    view = replace(
+        sample(polls=30),
+        guards=(*(guard(f"g{n}") for n in range(12)), guard("bad", breaker=bad)),
+        budgets=tuple(budget(f"b{n}") for n in range(9)),
+    )
+
+    lines = picture(view, height=height)
+
+    assert len(lines) <= height
+    assert height == 4 or lines[3].startswith("trading ")
+    if height >= 13:
+        assert any(line.startswith("bad  ") for line in lines)
+        assert any(line.startswith("b0  ") for line in lines)
+    if height == 100:
+        assert not [line for line in lines if "more" in line]
+
+
+def test_names_and_causes_of_guards_are_no_terminal_codes() -> None:
+    nasty = breaker(state="open", cause="\x1b[31m[bold]red\n")
+    lines = picture(with_calls([guard("a\x1b[2J", breaker=nasty)], [budget("b\nb")]))
+
+    assert not [line for line in lines if not line.isprintable()]
+    assert any("[bold]red" in line for line in lines)
 
 
 def test_a_fallback_on_standby_is_not_shown() -> None:

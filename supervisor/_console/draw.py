@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from supervisor._console import calls
 from supervisor._record.wording import duration, error_line, listed, printable
 from supervisor._views import ChildView, TreeView
 from supervisor._words import Hold, HoldOwner, Outcome, State, Status
@@ -40,16 +41,21 @@ class Row(NamedTuple):
 
 
 def draw(view: TreeView, *, height: int = 50) -> RenderableType:
-    """The tree in at most ``height`` lines: where it is taller, ready leaves are folded first."""
+    """The tree, its guards and its budgets in at most ``height`` lines: where the tree is taller,
+    ready leaves are folded first."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", expand=True)
     table.add_column("child", no_wrap=True, max_width=LONGEST_NAME, overflow="ellipsis")
     table.add_column("state", no_wrap=True)
     table.add_column("life", justify="right", no_wrap=True)
     table.add_column("for", justify="right", no_wrap=True)
     table.add_column("why", no_wrap=True, overflow="ellipsis", ratio=1)
-    for row in fitting(view.root, max(height - HEAD, 1)):
+    room = max(height - HEAD, 1)
+    children = sum(1 for _ in view.root.walk())
+    below = calls.tables(view, max(room // 2, room - children)) if room > 1 else []
+    room -= sum(table.row_count + 1 for table in below)
+    for row in fitting(view.root, room):
         table.add_row(*_cells(row, view.at))
-    return Group(*_headline(view), table)
+    return Group(*_headline(view), table, *below)
 
 
 def fitting(root: ChildView, height: int) -> list[Row]:
