@@ -8,6 +8,7 @@ import math
 import weakref
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -15,19 +16,18 @@ import pytest
 from anyio import current_time, sleep, to_thread
 
 from supervisor import (
-    AttemptFailed,
     Backoff,
-    BreakerClosed,
-    BreakerStatus,
+    Breaker,
+    BreakerOpen,
     Broker,
-    CallRecovered,
     Component,
     Crashed,
     ErrorRecord,
-    FallbackServed,
+    Guard,
     Limit,
     Quarantine,
     Recovered,
+    Retry,
     Supervisor,
     Tree,
     TreeFailed,
@@ -287,40 +287,117 @@ async def test_a_record_keeps_no_error_alive(caplog: pytest.LogCaptureFixture) -
         await tree.stop()
 
 
-# --- guarded calls, as the bus tells of them -----------------------------------------------------
+# --- guarded calls -------------------------------------------------------------------------------
 
 
-def failed(at: float, call: int, guard: str = "api") -> AttemptFailed:
-    error = TimeoutError("no answer")
-    return AttemptFailed(at, "root/a", 1, guard, call, 1, error, "high", "retried", 1.0, 0.5)
+class Service:
+    """It fails so many times, and then answers."""
+
+    def __init__(self, failures: float) -> None:
+        self.left = failures
+
+    async def __call__(self, symbol: str = "BTC") -> str:
+        self.left -= 1
+        if self.left >= 0:
+            raise ConnectionError(f"refused {symbol}")
+        return symbol
 
 
-async def test_attempts_that_failed_are_records_and_resolved_by_what_became_of_the_call() -> None:
+EVENLY = Retry(retries=3, base=2, factor=1, jitter="none")
+
+
+async def test_attempts_that_failed_are_records_and_resolved_when_the_call_succeeds() -> None:
+    guard = Guard("api", budget=None, retry=EVENLY, breaker=None)
     async with open_supervisor(one(Hanging())) as tree:
-        publish = tree._runtime.bus.publish
-        for call in range(1, 5):
-            publish(failed(1.0, call))
-        publish(CallRecovered(2.0, "root/a", 1, "api", 1, 2, 1.5))
-        publish(FallbackServed(3.0, "root/a", 1, "api", 2, 1, "TimeoutError: no answer"))
-        publish(BreakerClosed(4.0, "root", "api", 1.0))
-        publish(failed(5.0, 5))
-        closed = ("breaker closed", 4.0)
-        assert fates(tree) == [("retried", 2.0), ("fallback", 3.0), closed, closed, OPEN]
-        assert tree.summary().recovery_rate == 0.8
-        assert [record.call for record in tree.errors("a", unresolved=True)] == [5]
+        with pytest.raises(ConnectionError):
+            await guard(Service(math.inf))
+        assert await guard.using(context="the price of BTC")(Service(2)) == "BTC"
+
+        records = tree.errors()
+        assert [(r.guard, r.call, r.attempt) for r in records] == [
+            *(("api", 1, attempt) for attempt in (1, 2, 3, 4)),
+            *(("api", 2, attempt) for attempt in (1, 2)),
+        ]
+        assert {(r.component, r.life, r.type, r.severity) for r in records} == {
+            ("root", 0, "ConnectionError", "high")
+        }
+        assert [r.context for r in records] == [""] * 4 + ["the price of BTC"] * 2
+        assert fates(tree) == [OPEN] * 4 + [("retried", current_time())] * 2
+        assert tree.summary().recovery_rate == 2 / 6
         await tree.stop()
 
 
-async def test_the_summary_has_the_states_of_the_breakers_of_the_tree() -> None:
-    empty: dict[str, Any] = dict.fromkeys(BreakerStatus.__struct_fields__, 0)
-    is_open = BreakerStatus(**{**empty, "state": "open", "trips": 3, "forced": None})
+async def test_the_calls_of_a_child_are_its_own_errors() -> None:
+    guard = Guard("api", budget=None, retry=None)
+
+    async def poll() -> None:
+        await guard(Service(1))
+
+    async with open_supervisor(one(poll)) as tree:
+        await sleep(0.5)
+        call, crash = tree.errors("a")
+        assert (call.component, call.life, call.guard) == ("root/a", 1, "api")
+        assert (crash.component, crash.life, crash.guard) == ("root/a", 1, "")
+        assert (call.fingerprint, call.where) == (crash.fingerprint, crash.where)
+        await tree.stop()
+
+
+async def test_a_fallback_that_serves_resolves_the_attempts_of_its_call() -> None:
+    guard = Guard("api", budget=None, retry=EVENLY, fallback="an old price")
     async with open_supervisor(one(Hanging())) as tree:
-        tree._runtime.recorder.breakers = lambda: {"api": is_open}
-        assert tree.summary().breakers == {"api": "open"}
-        assert tree.summary().trips == 3
-        assert tree.summary("a").breakers == {}
-        tree._runtime.bus.publish(failed(0.0, 1))
-        assert tree.summary("a").breakers == {"api": "open"}
+        assert await guard(Service(math.inf)) == "an old price"
+        assert fates(tree) == [("fallback", current_time())] * 4
+        await tree.stop()
+
+
+async def test_a_breaker_that_closes_resolves_what_is_open_of_its_service() -> None:
+    breaker = Breaker(failures=3, open=60, factor=1)
+    guard = Guard("api", budget=None, retry=None, breaker=breaker)
+    other = Guard("other", budget=None, retry=None)
+    service = Service(3)
+    async with open_supervisor(one(Hanging())) as tree:
+        for _ in range(3):
+            with pytest.raises(ConnectionError):
+                await guard(service)
+        with pytest.raises(ConnectionError):
+            await other(Service(1))
+        with pytest.raises(BreakerOpen):
+            await guard(service)
+        assert fates(tree) == [OPEN] * 4  # to be refused is no further error
+        assert tree.summary().breakers == {"api": "open", "other": "closed"}
+        assert tree.summary().trips == 1
+
+        await guard.wait_closed()
+        await guard(service)
+
+        assert fates(tree) == [("breaker closed", current_time())] * 3 + [OPEN]
+        assert tree.summary().breakers == {"api": "closed", "other": "closed"}
+        await tree.stop()
+
+
+async def test_the_summary_of_a_component_has_the_breakers_that_its_errors_came_through() -> None:
+    guard = Guard("api", budget=None, retry=None)
+    other = Guard("other", budget=None)
+
+    async def poll() -> None:
+        with suppress(ConnectionError):
+            await guard(Service(1))
+        await anyio.sleep_forever()
+
+    async with open_supervisor(one(poll)) as tree:
+        await sleep(1)
+        await other(Service(0))
+        other.force("disabled", "we know better")
+        assert tree.summary().breakers == {"api": "closed", "other": "closed (forced: disabled)"}
+        assert tree.summary("a").breakers == {"api": "closed"}
+        await tree.stop()
+
+
+async def test_a_snapshot_has_the_guards_that_were_called() -> None:
+    guard = Guard("api", budget=None)
+    async with open_supervisor(one(Hanging())) as tree:
+        await guard(Service(0))
+        assert [status.name for status in tree.snapshot().guards] == ["api"]
         await tree.stop()
 
 
@@ -331,7 +408,6 @@ async def test_a_snapshot_has_the_budgets_of_the_running_brokers() -> None:
         assert try_acquire("api")
         budgets = {budget.name: budget.used for budget in tree.snapshot().budgets}
         assert budgets == {"api": 1, "deep": 0}
-        assert tree.snapshot().guards == ()
         await tree.stop()
 
 
