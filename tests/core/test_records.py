@@ -451,6 +451,20 @@ def test_kinds_that_were_not_seen_for_longest_make_room_and_are_counted(
     assert kept.errors.groups_forgotten == 1
 
 
+def test_places_are_not_mixed_up_when_code_goes_away_and_other_code_takes_its_memory(
+    kept: Kept,
+) -> None:
+    for i in range(200):
+        names: dict[str, Any] = {"__name__": "made"}
+        exec(f"def fail_{i}(): raise KeyError", names)
+        with pytest.raises(KeyError) as caught:
+            names[f"fail_{i}"]()
+        kept.tell(crashed(error=caught.value))
+        del names, caught
+
+    assert [record.where for record in kept.all()] == [f"made:fail_{i}:1" for i in range(200)]
+
+
 def test_places_where_errors_come_from_are_bounded(kept: Kept) -> None:
     for _ in range(2500):
         kept.tell(crashed(error=raised(type("Fresh", (Exception,), {})())))
