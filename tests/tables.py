@@ -1,7 +1,8 @@
-"""The table of semantics: which test shows what, as the page that people read.
+"""Tables of what is asked, what is here, and which test shows it, as the pages that people read.
 
-``python -m tests.tables --write`` makes ``docs/otp.md`` from ``semantics_table.toml``;
-``test_tables.py`` holds the page, the table and the tests together.
+``python -m tests.tables --write`` makes ``docs/otp.md`` from ``semantics_table.toml`` and
+``docs/present.md`` from ``present_table.toml``; ``test_tables.py`` holds the pages, the tables and
+the tests together.
 """
 
 from __future__ import annotations
@@ -12,26 +13,52 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 TESTS = Path(__file__).parent
-TABLE = TESTS / "semantics_table.toml"
-PAGE = TESTS.parent / "docs" / "otp.md"
+DOCS = TESTS.parent / "docs"
+MADE = "<!-- made by `python -m tests.tables --write`; change tests/{} instead -->\n"
 
-HEAD = """\
-<!-- made by `python -m tests.tables --write`; change tests/semantics_table.toml instead -->
+
+class Table(NamedTuple):
+    """A page and what it is made from."""
+
+    source: Path
+    page: Path
+    head: str
+
+
+SEMANTICS = Table(
+    TESTS / "semantics_table.toml",
+    DOCS / "otp.md",
+    """\
 # The table of semantics
 
 What the test suites of other supervision systems ask, case by case, and what ours does: each row in our
 words, with the tests that show it, or with the reason why it does not apply. A row names tests of the
 folder `tests`, and `tests/test_tables.py` fails when one of them is gone. The rules behind the rows are in
 [Semantics](semantics.md).
-"""
+""",
+)
+PRESENT = Table(
+    TESTS / "present_table.toml",
+    DOCS / "present.md",
+    """\
+# In the place of a hand-made error handler
+
+Many services have a module of their own that retries, counts errors and trips a breaker. This is what one of
+them does for its users, where it falls short, and what is here in its place: with the tests of the folder
+`tests` that show it, or the reason why it is not there. `tests/test_tables.py` fails when one of them is gone.
+How it is used is in the [how-to guides](howto.md#see-what-went-wrong-and-what-became-of-it), the rules are in
+[Semantics](semantics.md#error-records).
+""",
+)
+TABLES = (SEMANTICS, PRESENT)
 
 
-def suites() -> list[dict[str, Any]]:
+def suites(table: Table = SEMANTICS) -> list[dict[str, Any]]:
     """The table, as it is written: suites with rows."""
-    return tomllib.loads(TABLE.read_text(encoding="utf-8"))["suite"]
+    return tomllib.loads(table.source.read_text(encoding="utf-8"))["suite"]
 
 
 def named_in(module: Path) -> Iterator[str]:
@@ -59,10 +86,10 @@ def every_test() -> set[str]:
     }
 
 
-def page() -> str:
+def page(table: Table) -> str:
     """The page as it has to be."""
-    lines = [HEAD]
-    found = suites()
+    lines = [MADE.format(table.source.name) + table.head]
+    found = suites(table)
     rows = [row for suite in found for row in suite["row"]]
     shown = sum("by" in row for row in rows)
     lines.append(
@@ -90,4 +117,5 @@ def _cell(text: str) -> str:
 if __name__ == "__main__":
     if sys.argv[1:] != ["--write"]:
         sys.exit("usage: python -m tests.tables --write")
-    PAGE.write_text(page(), encoding="utf-8")
+    for made in TABLES:
+        made.page.write_text(page(made), encoding="utf-8")

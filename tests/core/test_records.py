@@ -561,10 +561,11 @@ def test_a_life_that_ends_too_early_has_proved_nothing(end: Callable[[float], Ev
 
 def test_the_ready_time_of_a_life_that_ended_is_not_the_next_ones(kept: Kept) -> None:
     kept.tell(crashed(0), Started(2, A, 2), StopAsked(30, A, 2, "why", 0, 5), Stopped(31, A, 2, 1))
-    kept.tell(Started(50, A, 3))
+    assert kept.fates(80) == [OPEN]  # it would have been up for long enough by now
 
-    assert kept.fates(109) == [OPEN]
-    assert kept.fates(110) == [("restarted", 110)]
+    kept.tell(Started(80, A, 3, ready=False), Ready(90, A, 3, 10))
+    assert kept.fates(149) == [OPEN]
+    assert kept.fates(150) == [("restarted", 150)]
 
 
 def test_a_life_that_says_it_is_healthy_resolves_at_once(kept: Kept) -> None:

@@ -63,6 +63,19 @@ async def test_no_task_wakes_while_nothing_happens(anyio_backend_name: str) -> N
         assert steps == 0
 
 
+async def test_an_error_that_is_not_resolved_yet_sets_no_timer(anyio_backend_name: str) -> None:
+    """Law 13: what time brings about is found when somebody asks."""
+    crashing = Component(Crashing(1), name="a", backoff=Backoff(first=0, reset_after=60))
+    async with open_supervisor(Supervisor("root", [crashing])) as tree:
+        await settle()
+        assert tree["a"].life == 2
+        assert len(tree.errors(unresolved=True)) == 1
+        assert next_timer(anyio_backend_name) == math.inf
+        await sleep(60)
+        assert tree.errors(unresolved=True) == ()
+        await tree.stop()
+
+
 async def test_timers_go_when_what_they_were_for_is_over(anyio_backend_name: str) -> None:
     crashing, gated = Crashing(5), Gated()
     policy = Quarantine(crashes=3, within=60, open=60, probe=5)
