@@ -124,6 +124,8 @@ def wrong_guard(fields: Mapping[str, Any]) -> Iterator[tuple[str, Wrong]]:
     yield from wrong_breaker("breaker", fields["breaker"])
     yield from wrong_matchers("throttled", fields["throttled"])
     yield from wrong_severities("severities", fields["severities"])
+    if isinstance(fields["fallback"], tuple) and not fields["fallback"]:
+        yield "fallback", ("is a chain without a link", "write ((),) to serve (), or None for none")
     bad = fields["bad_result"]
     if bad is not None and not callable(bad):
         yield "bad_result", (f"is {shown(bad)}", "write a function of a result")
