@@ -37,6 +37,7 @@ nitpick_ignore_regex = [
 ]
 
 MADE_BY_THE_LIBRARY = {
+    "Attempt",
     "Child",
     "CurrentChild",
     "Letter",
@@ -44,6 +45,7 @@ MADE_BY_THE_LIBRARY = {
     "RunningBroker",
     "Subscription",
     "Tree",
+    "Using",
 }
 
 

@@ -92,6 +92,7 @@ from supervisor._runtime.context import current_tree as current_tree
 from supervisor._runtime.course import Served as Served
 from supervisor._runtime.every import every as every
 from supervisor._runtime.guard import Guard as Guard
+from supervisor._runtime.guard import Using as Using
 from supervisor._runtime.handle import Child as Child
 from supervisor._runtime.handling import handle_with_retry as handle_with_retry
 from supervisor._runtime.host import TreeOptions as TreeOptions
