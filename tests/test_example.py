@@ -14,12 +14,21 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import psutil
 import pytest
+
+from supervisor import (
+    AttemptFailed,
+    FallbackServed,
+    Supervisor,
+    current_broker,
+    open_supervisor,
+)
 
 ROOT = Path(__file__).parent.parent
 TRADING = ROOT / "examples" / "trading"
@@ -29,6 +38,7 @@ TOKEN = "110201543:example-token"
 sys.path.insert(0, str(TRADING))
 board = importlib.import_module("board")
 outside_world = importlib.import_module("outside_world")
+price_engine = importlib.import_module("price_engine")
 web_apis = importlib.import_module("web_apis")
 
 
@@ -182,6 +192,52 @@ async def test_outside_world_misbehaves_as_it_is_told(world: Any, http: Any) -> 
 
 
 @pytest.mark.realtime
+@pytest.mark.parametrize(
+    ("mode", "error", "failures", "retried"),
+    [
+        ("limited", "RateLimited", 0, True),
+        ("error", "ApiFailed", 1, True),
+        ("cut", "ApiFailed", 1, True),
+        ("garbage", "BadAnswer", 1, False),
+        ("ok", "ApiFailed", 0, False),  # we ask for what is not there
+    ],
+)
+async def test_guard_judges_what_goes_wrong(
+    world: Any, http: Any, mode: str, error: str, failures: int, retried: bool
+) -> None:
+    exchange = price_engine.exchange
+    async with open_supervisor(Supervisor("t", [importlib.import_module("tree").broker])) as tree:
+        await http.post(f"{world.control}/control", data={"api": "prices", "mode": mode})
+        with tree.events(AttemptFailed) as failed:
+            ask = partial(exchange, web_apis.fetch_prices, http, world.prices, ["TULIP"])
+            asking = tree.start_soon(ask, name="asking", restart="temporary")
+            told = await anext(failed)
+        assert type(told.error).__name__ == error
+        assert (told.rule == "retried") is retried
+        assert exchange.status().breaker.in_a_row == failures
+        shut = current_broker().status("exchange").not_before is not None
+        assert shut is (mode == "limited")
+        if not retried:
+            assert (await asking.wait()).error is told.error
+        await tree.stop()
+
+
+@pytest.mark.realtime
+async def test_history_does_without_what_it_cannot_have(world: Any, http: Any, prices: Any) -> None:
+    symbols = ["BTCUSD", "EURUSD"]
+    async with open_supervisor(Supervisor("t", [importlib.import_module("tree").broker])) as tree:
+        await http.post(f"{world.control}/control", data={"api": "prices", "mode": "error"})
+        before = prices.describe("BTCUSD")
+        with tree.events(FallbackServed) as served:
+            child = tree.start_soon(price_engine.history, world, http, prices, symbols)
+            for _ in symbols:
+                await anext(served)
+        assert prices.describe("BTCUSD") == before
+        assert child.life == 1
+        await tree.stop()
+
+
+@pytest.mark.realtime
 async def test_poll_ends_when_the_mode_changes(world: Any, http: Any) -> None:
     bot = web_apis.Bot(http, world.telegram, TOKEN)
     last = (await bot.updates(0, 2))[-1]
@@ -312,6 +368,7 @@ def test_tree_heals_under_chaos_on_either_backend(tmp_path: Path) -> None:
     chaos = {
         "TRADING_CHAOS": "1",
         "TRADING_SPEED": "3",
+        "SUPERVISOR__telegram__quarantine__crashes": "1",
         "SUPERVISOR__telegram__quarantine__open": "0.5",
         "SUPERVISOR__telegram__quarantine__probe": "0.5",
     }
@@ -324,11 +381,15 @@ def test_tree_heals_under_chaos_on_either_backend(tmp_path: Path) -> None:
             in_order(
                 tree,
                 [
-                    "prices: too many requests; asked to wait 2 s",
+                    "trading/broker grants nothing of exchange",
+                    "trading/prices life 1 had a call of exchange fail .*RateLimited.*; made again",
                     "trading/prices life 1 crashed .*BadAnswer.* restarts in",
+                    "trading/telegram .*had a call of telegram fail .*ApiFailed.*; made again",
+                    "trading has the breaker of telegram open",
                     "trading/telegram .*crashed .*ApiFailed",
                     "trading/telegram quarantined",
                     "trading is degraded: trading/telegram on its fallback",
+                    "trading has the breaker of telegram closed again",
                     "trading/telegram .* recovered",
                     "trading is healthy",
                 ],

@@ -1,12 +1,11 @@
 """The component that everything else hangs on: it keeps the board of prices up to date.
 
-Quotes and history are calls to the same API, which allows so many a second to both together. They
-take permits from one budget of the broker, the quotes first.
+Quotes and history are calls to the same API, which allows so many a second to both together. Both
+guards take their permits from one budget of the broker, the quotes first.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 from anyio import TASK_STATUS_IGNORED
@@ -14,13 +13,23 @@ from anyio.abc import TaskStatus
 from board import DAYS, Board
 from httpx2 import AsyncClient
 from outside_world import World
-from web_apis import RateLimited, fetch_history, fetch_prices
+from web_apis import BadAnswer, fetch_history, fetch_prices
 
-from supervisor import acquire, every
+from supervisor import Breaker, Guard, Retry, every
 
-BUDGET = "exchange"
+BREAKER = Breaker(failures=3, open=2, cap=5)
 
-log = logging.getLogger("prices")
+# Garbage is not asked for again: whoever answers it does so for a while, and a new life of the
+# component comes later. It counts at the breaker like any failure.
+exchange = Guard(
+    "exchange",
+    timeout=2,
+    retry=Retry(base=0.2, cap=2, deadline=6, never=(BadAnswer,)),
+    breaker=BREAKER,
+)
+
+# What it cannot have now it asks for again in a few seconds. Until then the board is good enough.
+candles = Guard("candles", budget="exchange", timeout=2, retry=None, breaker=BREAKER, fallback=[])
 
 
 async def price_engine(
@@ -34,17 +43,10 @@ async def price_engine(
     """Fetch the prices every so many seconds; ready, with the board, once there is a history."""
     board = Board(generated=world.sources["generated"])
     for symbol in symbols:
-        await _fill(board, world, http, symbol)
+        board.fill(symbol, await exchange(fetch_history, http, world.prices, symbol, DAYS))
     task_status.started(board)
     async for _ in every(seconds):
-        async with acquire(BUDGET) as permit:
-            try:
-                board.put(await fetch_prices(http, world.prices, symbols))
-            except RateLimited as limit:
-                # An answer like any other, and not one that a restart would help. Nobody gets a
-                # permit until then, so there is no need to sleep.
-                permit.throttled(limit.retry_after)
-                log.warning("%s", limit)
+        board.put(await exchange(fetch_prices, http, world.prices, symbols))
 
 
 async def history(
@@ -53,17 +55,6 @@ async def history(
     """Fetch the closing prices again every so many seconds, when the quotes leave room for it."""
     async for _ in every(seconds):
         for symbol in symbols:
-            await _fill(board, world, http, symbol)
-
-
-async def _fill(board: Board, world: World, http: AsyncClient, symbol: str) -> None:
-    closes: Sequence[float] = ()
-    while not closes:
-        async with acquire(BUDGET) as permit:
-            try:
-                closes = await fetch_history(http, world.prices, symbol, DAYS)
-            except RateLimited as limit:
-                permit.throttled(limit.retry_after)
-                log.warning("%s", limit)
-    last = [board.last(symbol)] if symbol in board.symbols else []
-    board.fill(symbol, [*closes, *last])
+            closes = await candles(fetch_history, http, world.prices, symbol, DAYS)
+            if closes:
+                board.fill(symbol, [*closes, board.last(symbol)])

@@ -1,4 +1,8 @@
-"""The two web APIs as typed calls: what they answer, and what goes wrong as exceptions."""
+"""The two web APIs as typed calls: what they answer, and what goes wrong as exceptions.
+
+Nothing here knows of guards. They judge these errors by what errors of HTTP carry: a ``status``, or
+how long the service wants to be left alone.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,11 @@ logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
 class ApiFailed(Exception):
-    """The API said that it has failed, or nothing at all; ours is to come again later."""
+    """The API said by its HTTP ``status`` that it has failed, or that we have; or nothing at all."""
+
+    def __init__(self, what: str, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(what)
 
 
 class BadAnswer(Exception):
@@ -116,12 +124,13 @@ class Bot:
         url = f"{self._url}/{method}"
         response = await _ask(self._http, "POST", url, json=params, timeout=timeout)
         if response.is_server_error:
-            raise ApiFailed(f"{method}: {response.status_code}")
+            raise ApiFailed(f"{method}: {response.status_code}", response.status_code)
         reply = _decode(response.content, _Reply)
         if reply.parameters.retry_after:
             raise RateLimited(reply.parameters.retry_after)
         if not reply.ok:
-            raise ApiFailed(f"{method}: {response.status_code} {reply.description}")
+            status = response.status_code
+            raise ApiFailed(f"{method}: {status} {reply.description}", status)
         return _decode(reply.result, answers)
 
 
@@ -137,7 +146,8 @@ def _read(response: Response, answers: type[T]) -> T:
     if response.status_code == 429:
         raise RateLimited(_number(response.headers.get("Retry-After", "1")))
     if response.is_error:
-        raise ApiFailed(f"{response.request.url.path}: {response.status_code}")
+        status = response.status_code
+        raise ApiFailed(f"{response.request.url.path}: {status}", status)
     return _decode(response.content, answers)
 
 
