@@ -94,7 +94,7 @@ class Attempt:
                     raise
             else:
                 return self
-            if not await self._course.goes_on(self):
+            if not await self._goes_on():
                 self._course.give_up()
             self._clear()
 
@@ -105,16 +105,21 @@ class Attempt:
         traceback: TracebackType | None,
     ) -> bool:
         if self._end(error):
-            self._course.cut_short()
             return False
         if self._error is None:
             self._course.succeeded()
             return False
-        if not await self._course.goes_on(self):
+        if not await self._goes_on():
             self._course.give_up(error)
             return False
         self._clear()
         return True
+
+    async def _goes_on(self) -> bool:
+        try:
+            return await self._course.goes_on(self)
+        finally:
+            self._error = None  # or the error's frames would hold the error
 
     # --- for who makes the call -------------------------------------------------------------------
 
@@ -211,6 +216,7 @@ class Attempt:
         """A cancellation, or what concerns the process, is neither success nor failure; but a group
         that has a failure beside it has one."""
         live = self._course.live
+        self._course.cut_short()
         breaker, ticket = live.breaker, self._ticket
         if breaker is None or ticket == REFUSED:
             return

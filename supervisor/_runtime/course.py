@@ -113,6 +113,9 @@ class Course:
         live.retrying += 1
         try:
             await sleep(delay)
+        except BaseException:
+            self.cut_short()
+            raise
         finally:
             live.retrying -= 1
         self.number += 1
@@ -177,7 +180,8 @@ class Course:
 
     def succeeded(self) -> None:
         """An attempt succeeded."""
-        self.over, live = True, self.live
+        self._end()
+        live = self.live
         if not self.recorded and self.number == 1:
             live.quiet += 1
             return
@@ -194,13 +198,14 @@ class Course:
         )
 
     def cut_short(self) -> None:
-        """It was cancelled."""
-        self.over = True
-        self.live.count(CANCELLED)
+        """It was cancelled: in an attempt, or while it waited for the next."""
+        if not self.over:
+            self._end()
+            self.live.count(CANCELLED)
 
     def served(self, value: object, level: int) -> Served:
         """A fallback answered in the place of the call."""
-        self.over = True
+        self._end()
         live, error = self.live, self.error
         assert error is not None
         live.count(SERVED)
@@ -220,20 +225,23 @@ class Course:
             Exception: that error.
             FallbackFailed: there were fallbacks, and they failed, too.
         """
-        self.over = True
+        self._end()
         self.live.count(FAILED)
-        error = self._noted()
-        if failures:
-            failed = FallbackFailed(self.live.name)
-            for failure in failures:
-                failed.add_note(failure)
-            raise failed from error
-        if isinstance(error, BadResult):
-            return Served(error.value, 0, self.number, str(error))
-        self.error = None
-        if error is not inflight:
-            raise_again(error)
-        return Served(None)
+        error, self.error = self._noted(), None
+        try:
+            if failures:
+                raise _of_the_fallbacks(self.live.name, failures) from error
+            if isinstance(error, BadResult):
+                return Served(error.value, 0, self.number, str(error))
+            if error is not inflight:
+                raise_again(error)
+            return Served(None)
+        finally:
+            del error, inflight  # what is raised has this frame, which must not have it as well
+
+    def _end(self) -> None:
+        self.over = True
+        self._handled = None  # or who keeps the attempt keeps what he was handling, with his frame
 
     def _noted(self) -> Exception:
         error, retrying = self.error, self._retrying
@@ -244,6 +252,13 @@ class Course:
         if note is not None:
             note.put_on(error)
         return error
+
+
+def _of_the_fallbacks(guard: str, failures: Sequence[str]) -> FallbackFailed:
+    failed = FallbackFailed(guard)
+    for failure in failures:
+        failed.add_note(failure)
+    return failed
 
 
 def raise_again(error: Exception) -> NoReturn:

@@ -165,8 +165,7 @@ class LiveGuard:
         kwargs: dict[str, object],
     ) -> Served:
         """What the first of the fallbacks says that does not fail itself; or the call's error."""
-        error = course.error
-        links = () if isinstance(error, MISTAKES) else self.fallbacks
+        links = () if isinstance(course.error, MISTAKES) else self.fallbacks
         failures: list[str] = []
         for level, link in enumerate(links, 1):
             try:
@@ -191,7 +190,6 @@ class LiveGuard:
         attempt = Attempt._of(Course(self, ONCE_HOW, at or self.clock(), 0))
         attempt._began(ticket, at or attempt._course.began)
         attempt._end(exc)
-        attempt._course.cut_short()
 
     # --- what it knows ----------------------------------------------------------------------------
 

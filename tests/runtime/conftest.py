@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
+from anyio import current_time, sleep
 
 from supervisor import Event
 from supervisor._runtime import host, runtime
@@ -25,6 +26,24 @@ class Told(list[Event]):
     def names(self, *kinds: type[Event]) -> list[str]:
         """The last names in the paths of the events of these types."""
         return [e.path.rpartition("/")[2] for e in self if isinstance(e, kinds)]
+
+
+class Service:
+    """What guarded calls call. It answers as it was told to, the last way from then on: by an error,
+    or with a value. ``asked`` has the times at which it was."""
+
+    def __init__(self, *answers: Any, took: float = 0) -> None:
+        self.answers = answers or ("here",)
+        self.took = took
+        self.asked: list[float] = []
+
+    async def ask(self, *_: object) -> Any:
+        answer = self.answers[min(len(self.asked), len(self.answers) - 1)]
+        self.asked.append(current_time())
+        await sleep(self.took)
+        if isinstance(answer, BaseException | type):
+            raise answer
+        return answer
 
 
 @pytest.fixture
