@@ -355,8 +355,8 @@ class BreakerClosed(Event, frozen=True, gc=False):
 
 
 class BreakerForced(Event, frozen=True, gc=False):
-    """An operator holds a breaker in a state, for a reason, ``until`` then or until it is released;
-    ``state`` is ``None`` when it is released, or its time was over."""
+    """An operator holds a breaker in a state, for a reason, ``until`` then or until it is released.
+    ``state`` is ``None`` when it is released, or its time was over: it is closed then."""
 
     guard: str
     state: Forced | None

@@ -49,8 +49,8 @@ Transition = BreakerOpened | BreakerHalfOpened | BreakerClosed | BreakerForced
 class BreakerMachine:
     """The breaker of one guard.
 
-    ``draw`` supplies the numbers in [0, 1) for jitter, ``probe`` is the time for a verdict, in
-    seconds. Whatever is admitted is to be told of once: as ``succeeded``, ``failed``, ``ignored`` or
+    ``draw`` supplies the numbers in [0, 1) for jitter; so many seconds after the first of the probes
+    under way, ``probe``, there has to be a verdict. Whatever is admitted is to be told of once: as ``succeeded``, ``failed``, ``ignored`` or
     ``cancelled``. While ``timed`` is false, ``admit`` and ``succeeded`` do not look at ``now``.
     ``happened`` gathers what is to be told; take it away.
     """
@@ -91,7 +91,7 @@ class BreakerMachine:
         self.forced: Forced | None = None
         self.reason = ""  # of an operator
         self.until = math.inf  # while open, or forced: when that ends
-        self.deadline = math.inf  # of the verdict, while half-open
+        self.deadline = math.inf  # of the verdict, while probes are under way
         self.opened_at: float | None = None  # since when it has not been closed
         self.quiet_until = -math.inf  # metrics only: until then it would be open
         self.rest_until = -math.inf  # what the service has asked for
@@ -118,17 +118,22 @@ class BreakerMachine:
             if now < self.until:
                 return self._refuse()
             self._half_open(now)
-        if self.flight + self.good + self.bad >= self.half_open:
+        if not self._has_room():
             return self._refuse()
+        if not self.flight:
+            self.deadline = now + self.probe
         self.flight += 1
         return self.generation
 
     def still_admits(self, ticket: int, now: float) -> bool:
         """Whether a call that was let through some time ago may still be made. If not, tell that it
         was ignored, and ask for a new ticket."""
-        if ticket == self.counting or self._holds(ticket, now):
+        if ticket == self.counting:
             return True
-        return ticket == UNCOUNTED and self.forced is not None and self.forced != "open"
+        self.look(now)
+        if ticket == UNCOUNTED:
+            return self.forced is not None and self.forced != "open"
+        return ticket == self.generation
 
     def succeeded(self, ticket: int, now: float, took: float) -> None:
         """It returned, ``took`` seconds after it had begun."""
@@ -177,7 +182,7 @@ class BreakerMachine:
     def ignored(self, ticket: int, now: float) -> None:
         """It says nothing of the service: neither a success nor a failure."""
         if ticket != self.counting and self._holds(ticket, now) and self.state == "half-open":
-            self.flight -= 1
+            self._give_back()
 
     def cancelled(self, ticket: int, now: float, took: float) -> None:
         """Its caller gave up. If it was slow already that counts as a slow call, and as no more."""
@@ -186,7 +191,7 @@ class BreakerMachine:
         elif ticket == self.counting or self._holds(ticket, now):
             window = self.window
             if self.state == "half-open":
-                self.flight -= 1
+                self._give_back()
             elif window is not None:
                 window.roll(now)
                 window.slow += 1
@@ -240,14 +245,16 @@ class BreakerMachine:
         self.look(now)
         window = self.window
         calls, failures, slow, cut = window.counted(now) if window is not None else (0, 0, 0, 0)
-        policy, refuses = self.policy, self.state == "open" and now < self.until
+        again = self.until if self.state == "open" and now < self.until else None
+        if self.state == "half-open" and not self._has_room():
+            again = self.deadline  # at the latest
         return BreakerStatus(
             state=self.state,
             since=self.since,
             forced=self.forced,
             reason=self.reason,
             until=self.until if self.forced is not None and self.until < math.inf else None,
-            retry_at=self.until if refuses else None,
+            retry_at=again,
             cause=self.cause,
             probes=self.flight,
             good=self.good,
@@ -255,7 +262,7 @@ class BreakerMachine:
             calls=calls + cut,
             failures=failures,
             slow=slow,
-            in_a_row=self.circuit.within(policy.window, now),
+            in_a_row=self.circuit.within(self.policy.window, now),
             times=self.circuit.times,
             trips=self.trips,
             rejected=self.rejected,
@@ -269,6 +276,7 @@ class BreakerMachine:
         self.state: BreakerState = state
         self.since = now
         self.flight = self.good = self.bad = 0
+        self.deadline = math.inf
         if state == "closed":
             self.log.clear()
             self.rest_until = -math.inf
@@ -301,7 +309,9 @@ class BreakerMachine:
         return ticket == self.generation
 
     def _ramp_lets_through(self, now: float) -> bool:
-        part = (now - self.since) / self.policy.ramp if self.policy.ramp else 1.0
+        if self.free:  # what was forced is just over
+            return True
+        part = (now - self.since) / self.policy.ramp
         if part >= 1:
             self._settle(free=True)
             return True
@@ -321,7 +331,7 @@ class BreakerMachine:
 
     def _probed(self, now: float, *, good: bool) -> None:
         """A probe has ended, as a slow one badly. The verdict falls as soon as it is certain."""
-        self.flight -= 1
+        self._give_back()
         if good:
             self.good += 1
         else:
@@ -333,9 +343,18 @@ class BreakerMachine:
         elif self.bad > self.half_open - self.needed:
             self._open(now, "probes failed")
 
+    def _has_room(self) -> bool:
+        """Whether half-open, one more probe may matter to the verdict."""
+        return self.flight + self.good + self.bad < self.half_open
+
+    def _give_back(self) -> None:
+        """A probe is no longer under way. While none is, nobody waits for a verdict."""
+        self.flight -= 1
+        if not self.flight:
+            self.deadline = math.inf
+
     def _half_open(self, now: float) -> None:
         self._enter("half-open", now)
-        self.deadline = now + self.probe
         self.happened.append(BreakerHalfOpened(now, self.path, self.guard, self.refused))
         self.refused = 0
 

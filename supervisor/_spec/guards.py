@@ -69,26 +69,30 @@ class Breaker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     Closed, it counts. It opens after ``failures`` in a row, or when among at least ``calls`` of the
     last ``window`` seconds the share of failures reaches ``rate``, or that of slow ones
-    ``slow_rate``. Open, it refuses every call for ``open`` seconds, ``factor`` times longer each
-    time in a row up to ``cap``, and up to a fifth longer by chance; or for as long as the service
-    has asked for. Then, half-open, it lets ``half_open`` calls through as probes and refuses the
-    others at once: ``successes`` of them close it, as soon as they cannot be reached it opens again.
-    In half-open that verdict is all that counts.
+    ``slow_rate``; that is looked at whenever a call has ended. Open, it refuses every call for
+    ``open`` seconds, ``factor`` times longer each time in a row up to ``cap``, or for as long as the
+    service has asked for, up to ``cap``; and up to a fifth longer by chance. Then, half-open, it
+    lets ``half_open`` calls through as probes and refuses the others at once: ``successes`` of them
+    close it, as soon as they cannot be reached it opens again. In half-open that verdict is all that
+    counts. A breaker that stays closed for ``cap`` seconds begins with ``open`` again.
+
+    A call that is cancelled is neither a success nor a failure; if it was slow already, it is one
+    slow call more. What comes back after the state has changed counts for nothing.
 
     Args:
-        failures: in a row, the first of them not longer ago than ``window``; 0 for never.
+        failures: in a row, the first of them less than ``window`` ago; 0 for never.
         rate: share of failures, above 0 and up to 1.
-        slow: seconds; a call that takes longer is slow.
+        slow: seconds; a call that takes longer is slow. A probe that is slow is no success.
         slow_rate: share of slow calls.
         calls: so many, at least, make a share.
-        window: seconds.
+        window: seconds, to a tenth of them.
         open: seconds.
         factor: by how much the time open grows.
         cap: seconds.
         half_open: probes.
         successes: so many of the probes close it; all of them by default.
-        probe: seconds without a verdict after which a half-open breaker opens again, for as long as
-            before; by default twice the guard's timeout, ``open`` where it has none.
+        probe: seconds that probes may be under way without a verdict. Then it opens again, for as
+            long as before; by default twice the guard's timeout, ``open`` where it has none.
         ramp: seconds in which it lets more and more through after it has closed, from a tenth on.
         counts: what counts as a failure though it would not: types of errors, or predicates.
         ignore: what counts as neither success nor failure.

@@ -23,6 +23,7 @@ class Period:
     until: float = INFINITY
     ramp: bool = False
     quiet_until: float = -INFINITY  # metrics only, and it would be open until then
+    waits_since: float | None = None  # half-open, and so long there have been probes under way
 
 
 @dataclass(eq=False)
@@ -72,8 +73,8 @@ class Model:
         period = self.period
         if period.forced is not None and now >= period.until:
             self.let_go(period.until, now, "its time is over")
-        elif period.state == "half-open" and now >= period.since + self.probe:
-            self.open("no verdict in time", period.since + self.probe, now)
+        elif period.waits_since is not None and now >= period.waits_since + self.probe:
+            self.open("no verdict in time", period.waits_since + self.probe, now)
 
     def admit(self, now: float) -> Call | None:
         self.look(now)
@@ -94,6 +95,8 @@ class Model:
                 >= self.policy.half_open
             ):
                 return self.refuse()
+            if period.waits_since is None:
+                period.waits_since = now
         if period.ramp:
             part = max(0.0, (now - period.since) / self.policy.ramp)
             if part >= 1:
@@ -133,6 +136,8 @@ class Model:
             if rest is not None:
                 self.asked.append(now + rest)
         if self.period.state == "half-open":
+            if not self.probes(None):
+                self.period.waits_since = None
             if call.ended == "ok" and call.slow:
                 call.ended = "failure"
             if call.ended in ("ok", "failure"):
@@ -271,14 +276,18 @@ class Model:
         """What one may ask of it."""
         self.look(now)
         period, counted = self.period, self.within_window(now)
-        refuses = period.state == "open" and now < period.until
+        again = period.until if period.state == "open" and now < period.until else None
+        probes = self.probes(None) + self.probes("ok") + self.probes("failure")
+        if period.state == "half-open" and probes >= self.policy.half_open:
+            assert period.waits_since is not None
+            again = period.waits_since + self.probe
         return {
             "state": period.state,
             "since": period.since,
             "forced": period.forced,
             "reason": self.reason,
             "until": period.until if period.forced and period.until < INFINITY else None,
-            "retry_at": period.until if refuses else None,
+            "retry_at": again,
             "cause": self.cause,
             "probes": self.probes(None),
             "good": self.probes("ok"),

@@ -98,7 +98,9 @@ class Both:
     def edges(self) -> set[float]:
         """The moments at which something changes."""
         period, policy, window = self.model.period, self.policy, self.policy.window
-        edges = {period.until, period.quiet_until, period.since + self.model.probe}
+        edges = {period.until, period.quiet_until}
+        if period.waits_since is not None:
+            edges.add(period.waits_since + self.model.probe)
         edges |= {period.since + policy.cap, period.since + policy.ramp}
         edges |= {call.at + window for call in self.model.endings[-3:]}
         edges |= {period.since + n * window / 10 for n in (1, 5, 10, 11)}
