@@ -14,7 +14,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from types import CodeType, TracebackType
+from types import CodeType, FunctionType, TracebackType
 from typing import Any, Final
 from zlib import crc32
 
@@ -240,9 +240,14 @@ class Errors:
         for path, child in tuple(self._children.items()):
             self._stayed(path, child, now)
 
-    def _is_ready(self, event: Started | Ready) -> None:
+    def _started(self, event: Started) -> None:
         child = self._children.get(event.path)
-        if child is not None and (isinstance(event, Ready) or event.ready):
+        if child is not None and event.ready:
+            child.ready_at = event.at
+
+    def _is_ready(self, event: Ready) -> None:
+        child = self._children.get(event.path)
+        if child is not None:
             child.ready_at = event.at
 
     def _left_ready(self, event: Event) -> _Child | None:
@@ -328,7 +333,7 @@ class Errors:
 
 
 RESOLVING: Final[dict[type[Event], Callable[[Errors, Any], object]]] = {
-    Started: Errors._is_ready,
+    Started: Errors._started,
     Ready: Errors._is_ready,
     StopAsked: Errors._left_ready,
     Stopped: Errors._left_ready,
@@ -385,7 +390,7 @@ class _Child:
 class _Place:
     """Where errors of one type come from, and the last of their messages with its fingerprint."""
 
-    __slots__ = ("code", "fingerprint", "message", "severity", "type", "where")
+    __slots__ = ("code", "fingerprint", "message", "plain", "severity", "type", "where")
 
     def __init__(self, kind: str, where: str, code: CodeType | None = None) -> None:
         self.type = kind
@@ -393,16 +398,19 @@ class _Place:
         self.code = code
         self.message: str | None = None
         self.fingerprint = ""
-        self.severity: Severity | None = None
+        self.plain: bool | None = None
+        self.severity: Severity = "low"
 
     def severity_of(self, error: BaseException) -> Severity:
-        """How severe an error from here is. One with attributes of its own may differ from the last,
-        and so may a group."""
-        if error.__dict__ or isinstance(error, BaseExceptionGroup):
-            return severity(error)
-        if self.severity is None:
-            self.severity = severity(error)
-        return self.severity
+        """How severe an error from here is. All are alike where the type has nothing of its own that
+        may say otherwise; to ask takes several times as long as all the rest."""
+        if self.plain and getattr(error, "severity", None) is None:
+            return self.severity
+        said = severity(error)
+        if self.plain is None:
+            self.plain = is_plain(type(error)) and getattr(error, "severity", None) is None
+            self.severity = said
+        return said
 
 
 class _Group:
@@ -449,6 +457,8 @@ def text_of(error: BaseException) -> str:
         text = str(error)
     except Exception:
         return "(its text cannot be shown)"
+    if type(text) is str and len(text) <= LONGEST:
+        return text
     return plain(text, LONGEST)
 
 
@@ -457,6 +467,18 @@ def type_name(kind: type) -> str:
     parts = [part for part in str(kind.__module__).split(".") if not part.startswith("_")]
     names = [] if parts == ["builtins"] else parts
     return ".".join([*names, kind.__qualname__])
+
+
+def is_plain(kind: type) -> bool:
+    """Whether errors of a type have no attributes but those that somebody sets from outside."""
+    return not (
+        issubclass(kind, BaseExceptionGroup)
+        or hasattr(kind, "severity")
+        or hasattr(kind, "__getattr__")
+        or isinstance(kind.__init__, FunctionType)
+        or isinstance(kind.__new__, FunctionType)
+        or isinstance(kind.__getattribute__, FunctionType)
+    )
 
 
 def leaves_of(group: BaseException) -> list[BaseException]:

@@ -316,10 +316,24 @@ def test_errors_of_one_place_may_differ_in_how_severe_they_say_they_are(kept: Ke
 
     for word in ("critical", "low", "medium"):
         kept.tell(crashed(error=raised(Said(word))))
-    kept.tell(crashed(error=raised(ValueError())), crashed(error=raised(ValueError())))
+    marked = ValueError()
+    marked.severity = "critical"  # type: ignore[attr-defined]
+    kept.tell(*(crashed(error=raised(error)) for error in (ValueError(), marked, ValueError())))
 
     severities = [record.severity for record in kept.all()]
-    assert severities == ["critical", "low", "medium", "medium", "medium"]
+    assert severities == ["critical", "low", "medium", "medium", "critical", "medium"]
+
+
+def test_an_error_that_carries_a_status_sometimes_is_judged_each_time(kept: Kept) -> None:
+    class Answered(Exception):
+        def __init__(self, status: int | None = None) -> None:
+            if status is not None:
+                self.status_code = status
+
+    for status in (None, 503, None):
+        kept.tell(crashed(error=raised(Answered(status))))
+
+    assert [record.severity for record in kept.all()] == ["low", "high", "low"]
 
 
 # --- fingerprints --------------------------------------------------------------------------------

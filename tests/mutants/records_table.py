@@ -64,8 +64,8 @@ RECORDS = (
         fault="an error is as severe as the last of its place",
         law=SECTION,
         function="_Place.severity_of",
-        old="if error.__dict__ or isinstance",
-        new="if isinstance",
+        old='self.plain = is_plain(type(error)) and getattr(error, "severity", None) is None',
+        new="self.plain = True",
         killed_by=(f"{KEPT}test_errors_of_one_place_may_differ_in_how_severe_they_say_they_are",),
     ),
     records(
@@ -114,9 +114,9 @@ RECORDS = (
     records(
         fault="a life that is starting is taken for ready",
         law=SECTION,
-        function="Errors._is_ready",
-        old="or event.ready",
-        new="or True",
+        function="Errors._started",
+        old="and event.ready",
+        new="and True",
         killed_by=(f"{KEPT}test_a_life_is_up_from_when_it_is_ready",),
     ),
     records(
@@ -157,9 +157,9 @@ RECORDS = (
     recorder(
         fault="a crash makes no record",
         law=7,
-        function="Recorder.note",
-        old="if kind is Crashed or kind is AttemptFailed:",
-        new="if kind is AttemptFailed:",
+        function="Recorder.__init__",
+        old="Crashed: self._crashed, ",
+        new="",
         killed_by=(f"{RUNNING}test_an_hour_of_troubles_is_in_the_records_once_each_and_adds_up",),
     ),
     recorder(
