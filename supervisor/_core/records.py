@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from types import CodeType, FunctionType, TracebackType
 from typing import Any, Final
@@ -79,9 +79,9 @@ class Errors:
         self._capacity = capacity
         self._reset_after = reset_after
         self._places: dict[tuple[type, int, int], _Place] = {}
-        # What is not resolved, by what may resolve it. All of it is in the ring, which bounds it.
-        self._children: dict[str, _Child] = {}
-        self._calls: dict[int, list[Record]] = {}
+        # What is not resolved, by the path of its child or the number of its call. Each case has
+        # records in the ring, which bounds them.
+        self._open: dict[str | int, _Case] = {}
 
     # --- recording -------------------------------------------------------------------------------
 
@@ -89,6 +89,10 @@ class Errors:
         """A life has crashed."""
         self.total = number = self.total + 1
         error, attempt = event.error, event.verdict.attempt or 1
+        case = self._left_ready(event)
+        if case is None:
+            case = _Case(event.path, self._reset_after(event.path))
+            self._open[event.path] = case
         place, message, fingerprint = self._told(error)
         record = Record(
             number,
@@ -105,17 +109,17 @@ class Errors:
             0,
             attempt,
             "",
+            case,
         )
         self._keep(record)
-        child = self._left_ready(event)
-        if child is None:
-            child = self._children[event.path] = _Child(self._reset_after(event.path))
-        child.records.append(record)
         return record
 
     def attempt_failed(self, event: AttemptFailed, time: float) -> Record:
         """An attempt of a guarded call has failed."""
         self.total = number = self.total + 1
+        case = self._open.get(event.call)
+        if case is None:
+            case = self._open[event.call] = _Case(event.call, math.inf)
         place, message, fingerprint = self._told(event.error)
         context = event.context
         if context:
@@ -135,13 +139,9 @@ class Errors:
             event.call,
             event.attempt,
             context,
+            case,
         )
         self._keep(record)
-        call = self._calls.get(event.call)
-        if call is None:
-            self._calls[event.call] = [record]
-        else:
-            call.append(record)
         return record
 
     def _told(self, error: BaseException) -> tuple[_Place, str, str]:
@@ -185,8 +185,9 @@ class Errors:
 
     def _keep(self, record: Record) -> None:
         ring = self.ring
+        record.case.count += 1  # first, for the one that has to go may be of the same
         if len(ring) >= self._capacity:
-            self._forget(ring.popleft())
+            self._forget(ring.popleft().case)
         ring.append(record)
         group = self.groups.get(record.fingerprint)
         if group is None:
@@ -204,22 +205,12 @@ class Errors:
             del self.groups[group.record.fingerprint]
         self.groups_forgotten += len(oldest)
 
-    def _forget(self, record: Record) -> None:
+    def _forget(self, case: _Case) -> None:
+        """The oldest record of a case is gone."""
         self.forgotten += 1
-        if record.resolution is not None:
-            return
-        if record.guard:
-            call = self._calls.get(record.call)
-            if call is not None and call[0] is record:
-                del call[0]
-                if not call:
-                    del self._calls[record.call]
-            return
-        child = self._children.get(record.component)
-        if child is not None and child.records[0] is record:
-            child.records.popleft()
-            if not child.records:
-                del self._children[record.component]
+        case.count -= 1
+        if not case.count and self._open.get(case.key) is case:
+            del self._open[case.key]
 
     # --- what became of them ---------------------------------------------------------------------
 
@@ -231,51 +222,47 @@ class Errors:
 
     def healthy(self, path: str, at: float) -> None:
         """The life of a child works: it says so, or a quarantine ended with it."""
-        child = self._children.get(path)
-        if child is not None and not self._stayed(path, child, at):
-            self._restarted(path, child, "restarted", at)
+        case = self._open.get(path)
+        if case is not None and not self._stayed(case, at):
+            self._resolve(case, "restarted", at)
 
     def settle(self, now: float) -> None:
         """Let time pass: lives that have stayed ready for long enough have proved themselves."""
-        for path, child in tuple(self._children.items()):
-            self._stayed(path, child, now)
+        for case in tuple(self._open.values()):
+            self._stayed(case, now)
 
     def _started(self, event: Started) -> None:
-        child = self._children.get(event.path)
-        if child is not None and event.ready:
-            child.ready_at = event.at
+        case = self._open.get(event.path)
+        if case is not None and event.ready:
+            case.ready_at = event.at
 
     def _is_ready(self, event: Ready) -> None:
-        child = self._children.get(event.path)
-        if child is not None:
-            child.ready_at = event.at
+        case = self._open.get(event.path)
+        if case is not None:
+            case.ready_at = event.at
 
-    def _left_ready(self, event: Event) -> _Child | None:
+    def _left_ready(self, event: Event) -> _Case | None:
         """A life is ready no more. Answers with what is still open of its child's."""
-        child = self._children.get(event.path)
-        if child is None or self._stayed(event.path, child, event.at):
+        case = self._open.get(event.path)
+        if case is None or self._stayed(case, event.at):
             return None
-        child.ready_at = math.inf
-        return child
+        case.ready_at = math.inf
+        return case
 
-    def _stayed(self, path: str, child: _Child, now: float) -> bool:
+    def _stayed(self, case: _Case, now: float) -> bool:
         """Whether the present life has been ready for long enough by now, which resolves what was
         before it."""
-        since = child.ready_at + child.reset_after
+        since = case.ready_at + case.reset_after
         if since > now:
             return False
-        self._restarted(path, child, "restarted", since)
+        self._resolve(case, "restarted", since)
         return True
 
     def _returned(self, event: Returned) -> None:
-        child = self._left_ready(event)
+        case = self._left_ready(event)
         # A return that is held against the child is no proof that it is well.
-        if child is not None and event.verdict.action not in ("quarantine", "escalate"):
-            self._restarted(event.path, child, "finished", event.at)
-
-    def _restarted(self, path: str, child: _Child, how: Resolution, at: float) -> None:
-        del self._children[path]
-        _resolve(child.records, how, at)
+        if case is not None and event.verdict.action not in ("quarantine", "escalate"):
+            self._resolve(case, "finished", event.at)
 
     def _recovered(self, event: Recovered) -> None:
         self.healthy(event.path, event.at)
@@ -283,19 +270,24 @@ class Errors:
     def _deleted(self, event: Deleted) -> None:
         # Whatever gets its name later is somebody else.
         if self._left_ready(event) is not None:
-            del self._children[event.path]
+            del self._open[event.path]
 
     def _call_recovered(self, event: CallRecovered) -> None:
-        _resolve(self._calls.pop(event.call, ()), "retried", event.at)
+        if (case := self._open.get(event.call)) is not None:
+            self._resolve(case, "retried", event.at)
 
     def _served(self, event: FallbackServed) -> None:
-        _resolve(self._calls.pop(event.call, ()), "fallback", event.at)
+        if (case := self._open.get(event.call)) is not None:
+            self._resolve(case, "fallback", event.at)
 
     def _breaker_closed(self, event: BreakerClosed) -> None:
         for record in self.ring:
-            if record.guard == event.guard and record.resolution is None:
-                self._calls.pop(record.call, None)
-                record.resolution, record.resolved_at = "breaker closed", event.at
+            if record.guard == event.guard and record.case.resolution is None:
+                self._resolve(record.case, "breaker closed", event.at)
+
+    def _resolve(self, case: _Case, how: Resolution, at: float) -> None:
+        case.resolution, case.resolved_at = how, at
+        del self._open[case.key]
 
     # --- views -------------------------------------------------------------------------------------
 
@@ -315,7 +307,9 @@ class Errors:
         """The records of what is at or below a path, the oldest first, as they are by now."""
         self.settle(now)
         return tuple(
-            record.view() for record in self.at(path) if not unresolved or record.resolution is None
+            record.view()
+            for record in self.at(path)
+            if not unresolved or record.case.resolution is None
         )
 
     def kinds(self, path: str = "") -> tuple[ErrorGroup, ...]:
@@ -348,6 +342,21 @@ RESOLVING: Final[dict[type[Event], Callable[[Errors, Any], object]]] = {
 """The events that may resolve errors, and what they do."""
 
 
+class _Case:
+    """What is to become of errors that are resolved together: the crashes of a child, or the failed
+    attempts of a call. ``key`` says whose; since ``ready_at`` the child's present life is ready."""
+
+    __slots__ = ("count", "key", "ready_at", "reset_after", "resolution", "resolved_at")
+
+    def __init__(self, key: str | int, reset_after: float) -> None:
+        self.key = key
+        self.count = 0  # records that are kept
+        self.ready_at = math.inf  # for not at all
+        self.reset_after = reset_after
+        self.resolution: Resolution | None = None
+        self.resolved_at: float | None = None
+
+
 class Record(Struct, eq=False, gc=False):
     """An error while it is kept: :class:`~supervisor.ErrorRecord` is what others see of it."""
 
@@ -365,26 +374,17 @@ class Record(Struct, eq=False, gc=False):
     call: int
     attempt: int
     context: str
-    resolution: Resolution | None = None
-    resolved_at: float | None = None
+    case: _Case
 
     def view(self) -> ErrorRecord:
         """What it is by now."""
+        case = self.case
         return ErrorRecord(
-            **{name: getattr(self, name) for name in self.__struct_fields__},
-            resolved=self.resolution is not None,
+            **{name: getattr(self, name) for name in self.__struct_fields__ if name != "case"},
+            resolved=case.resolution is not None,
+            resolution=case.resolution,
+            resolved_at=case.resolved_at,
         )
-
-
-class _Child:
-    """What is not resolved of a child's crashes, and since when its present life has been ready."""
-
-    __slots__ = ("ready_at", "records", "reset_after")
-
-    def __init__(self, reset_after: float) -> None:
-        self.records: deque[Record] = deque()
-        self.ready_at = math.inf  # for not at all
-        self.reset_after = reset_after
 
 
 class _Place:
@@ -434,11 +434,6 @@ class _Group:
             first=first.at,
             last=self.last,
         )
-
-
-def _resolve(records: Iterable[Record], how: Resolution, at: float) -> None:
-    for record in records:
-        record.resolution, record.resolved_at = how, at
 
 
 # --- an error as text ------------------------------------------------------------------------------

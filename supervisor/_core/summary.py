@@ -167,7 +167,7 @@ def summary(
     errors.settle(now)
     kept = list(errors.at(path))
     within, hour = tally.within(path, now)
-    resolved = sum(record.resolution is not None for record in kept)
+    resolved = sum(record.case.resolution is not None for record in kept)
     last = Counter(f"{record.component}:{record.type}" for record in kept[-LAST:])
     breakers = _concerned(breakers, kept, path)
     return ErrorSummary(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import weakref
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -211,9 +212,7 @@ def test_what_is_forgotten_is_not_looked_for_any_more() -> None:
         kept.tell(crashed(i, f"app/{i}"), failed(i, call=i), failed(i, call=100))
     kept.tell(crashed(30, A), crashed(31, A), crashed(32, A))
 
-    assert len(kept.errors._children) == 1
-    assert len(kept.errors._children[A].records) == 3
-    assert kept.errors._calls == {}
+    assert [(key, case.count) for key, case in kept.errors._open.items()] == [(A, 3)]
     kept.tell(Started(40, A, 2))
     assert kept.fates(100) == [("restarted", 100)] * 3
 
@@ -613,13 +612,13 @@ def test_somebody_else_of_the_same_name_resolves_nothing(kept: Kept) -> None:
     kept.tell(crashed(0), Deleted(1, A), Started(2, A, 1))
 
     assert kept.fates(500) == [OPEN]
-    assert kept.errors._children == {}
+    assert kept.errors._open == {}
 
 
 def test_a_child_without_crashes_is_not_watched(kept: Kept) -> None:
     kept.tell(*(Started(0, f"app/{i}", 1) for i in range(100)))
 
-    assert kept.errors._children == {}
+    assert kept.errors._open == {}
 
 
 # --- as a property -------------------------------------------------------------------------------
@@ -640,8 +639,8 @@ STEPS = st.lists(
 def test_what_is_looked_for_is_what_is_kept_and_open(
     steps: list[tuple[float, str, str, int]], capacity: int
 ) -> None:
-    """The indexes hold exactly the open records of the ring, and no record is resolved before it
-    was made or later than it was asked."""
+    """Looked for is exactly what the open records of the ring are about, and no record is resolved
+    before it was made or later than it was asked."""
     kept, now = Kept(capacity), 0.0
     for wait, what, path, call in steps:
         now += wait
@@ -659,10 +658,9 @@ def test_what_is_looked_for_is_what_is_kept_and_open(
             }[what]
         )
     errors = kept.errors
-    indexed = [r for child in errors._children.values() for r in child.records]
-    indexed += [r for call in errors._calls.values() for r in call]
-    still_open = {r.id for r in errors.ring if r.resolution is None}
-    assert sorted(r.id for r in indexed) == sorted(still_open)
+    cases = Counter(record.case for record in errors.ring)
+    assert {case.key: case for case in cases if case.resolution is None} == errors._open
+    assert all(case.count == count for case, count in cases.items())
     for record in kept.all(now):
         assert record.resolved == (record.resolved_at is not None)
         assert record.resolved_at is None or record.at <= record.resolved_at <= now

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor._core import summary as module
-from supervisor._core.records import Errors, Record
+from supervisor._core.records import Errors, Record, _Case
 from supervisor._core.summary import KINDS, WINDOWS, Tally, summary
 from supervisor._happenings import AttemptFailed, CallRecovered, Crashed, Verdict
 from supervisor._views import BreakerStatus, ErrorSummary
@@ -22,7 +22,8 @@ A, B = "app/a", "app/b"
 def record(
     at: float, component: str = A, kind: str = "OSError", severity: Severity = "high"
 ) -> Record:
-    return Record(1, at, at, component, 1, kind, "", severity, "0", "", "", 0, 1, "")
+    case = _Case(component, 60)
+    return Record(1, at, at, component, 1, kind, "", severity, "0", "", "", 0, 1, "", case)
 
 
 def tallied(*records: Record) -> Tally:
@@ -251,7 +252,7 @@ def test_the_recovery_rate_is_the_share_of_the_kept_that_are_resolved() -> None:
 def test_the_summary_lets_time_pass_for_the_lives_that_stayed_up() -> None:
     kept = Kept()
     kept.crash(0)
-    kept.errors._children[A].ready_at, kept.errors._children[A].reset_after = 1, 60
+    kept.errors._open[A].ready_at, kept.errors._open[A].reset_after = 1, 60
 
     assert kept.summary(60).recovery_rate == 0
     assert kept.summary(61).recovery_rate == 1
