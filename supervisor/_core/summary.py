@@ -53,11 +53,11 @@ class Tally:
             bucket = self._next(record.at)
         kind = (record.component, record.type, record.severity)
         counts = bucket.counts
-        if kind in counts:
-            counts[kind] += 1
-        else:
+        number = counts.get(kind)
+        if number is None:
             kind = _told_apart(kind, counts)
-            counts[kind] = counts.get(kind, 0) + 1
+            number = counts.get(kind, 0)
+        counts[kind] = number + 1
 
     def _next(self, now: float) -> _Bucket:
         self._forget(now)

@@ -74,7 +74,7 @@ RECORDS = (
         function="_Place.severity_of",
         old='self.plain = is_plain(type(error)) and getattr(error, "severity", None) is None',
         new="self.plain = True",
-        killed_by=(f"{KEPT}test_errors_of_one_place_may_differ_in_how_severe_they_say_they_are",),
+        killed_by=(f"{KEPT}test_an_error_that_carries_a_status_sometimes_is_judged_each_time",),
     ),
     records(
         fault="the leaves of a group are told in the order of the scheduler",
