@@ -180,8 +180,7 @@ class Course:
 
     def succeeded(self) -> None:
         """An attempt succeeded."""
-        self._end()
-        live = self.live
+        self.over, live = True, self.live
         if not self.recorded and self.number == 1:
             live.quiet += 1
             return
@@ -200,12 +199,12 @@ class Course:
     def cut_short(self) -> None:
         """It was cancelled: in an attempt, or while it waited for the next."""
         if not self.over:
-            self._end()
+            self.over = True
             self.live.count(CANCELLED)
 
     def served(self, value: object, level: int) -> Served:
         """A fallback answered in the place of the call."""
-        self._end()
+        self.over = True
         live, error = self.live, self.error
         assert error is not None
         live.count(SERVED)
@@ -225,7 +224,7 @@ class Course:
             Exception: that error.
             FallbackFailed: there were fallbacks, and they failed, too.
         """
-        self._end()
+        self.over = True
         self.live.count(FAILED)
         error, self.error = self._noted(), None
         try:
@@ -238,10 +237,6 @@ class Course:
             return Served(None)
         finally:
             del error, inflight  # what is raised has this frame, which must not have it as well
-
-    def _end(self) -> None:
-        self.over = True
-        self._handled = None  # or who keeps the attempt keeps what he was handling, with his frame
 
     def _noted(self) -> Exception:
         error, retrying = self.error, self._retrying
