@@ -48,7 +48,7 @@ class Meter:
         rate, left = count / max(now - since, EVERY), count
         self.next_at = max(self.next_at, now - KEPT * EVERY)  # older pictures would not be kept
         while now >= self.next_at:
-            part = max(0.0, min(left, count - rate * (now - self.next_at)) - (count - left))
+            part = max(0.0, left - rate * (now - self.next_at))
             self._add(kinds, part)
             left -= part
             self.pictures.append((self.next_at, self.totals.copy(), self.peak))
