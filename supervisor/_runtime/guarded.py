@@ -303,8 +303,14 @@ async def made(fn: Callable[..., Any], args: tuple[object, ...], kwargs: dict[st
     with is awaited here, if it can be."""
     if is_async(fn):
         return await fn(*args, **kwargs)
-    result = await to_thread.run_sync(partial(fn, *args, **kwargs))
+    [result] = await to_thread.run_sync(_boxed, partial(fn, *args, **kwargs))
     return await result if inspect.isawaitable(result) else result
+
+
+def _boxed(fn: Callable[[], Any]) -> tuple[Any]:
+    """What the function answers with; boxed, as trio takes a coroutine that comes out of a thread for
+    a mistake, and closes it."""
+    return (fn(),)
 
 
 def is_async(fn: Callable[..., Any]) -> bool:

@@ -68,6 +68,11 @@ class Asked:
         raise ConnectionError("no route")
 
 
+def undecorated() -> Awaitable[object]:
+    """Answers with something to be awaited, as a wrapper without ``async`` does."""
+    return refuse()
+
+
 @functools.wraps(refuse)
 def wrapped(*args: object) -> Awaitable[object]:
     return refuse()
@@ -75,8 +80,8 @@ def wrapped(*args: object) -> Awaitable[object]:
 
 @pytest.mark.parametrize(
     "fn",
-    [Asked(), functools.partial(refuse), functools.partial(Asked()), wrapped],
-    ids=["object", "partial", "partial of an object", "wrapper"],
+    [Asked(), functools.partial(refuse), functools.partial(Asked()), undecorated, wrapped],
+    ids=["object", "partial", "partial of an object", "returns an awaitable", "wrapper"],
 )
 @pytest.mark.realtime
 async def test_whatever_is_to_be_awaited_is_awaited_and_its_failure_counts(
