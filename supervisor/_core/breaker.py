@@ -141,6 +141,8 @@ class BreakerMachine:
             if not self._holds(ticket, now):
                 return
             if self.state == "half-open":
+                if took > self.slow:
+                    self.cause = f"a probe took longer than {self.slow:g} s"
                 self._probed(now, good=took <= self.slow)
                 return
         if self.log:

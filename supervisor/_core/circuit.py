@@ -7,6 +7,7 @@ A breaker and a quarantine differ in what they call a failure, and in who is let
 from __future__ import annotations
 
 from collections import deque
+from itertools import dropwhile
 from typing import Protocol
 
 from supervisor._core import backoff
@@ -33,13 +34,8 @@ class Circuit:
         self.times = 0
 
     def failed(self, now: float, within: float) -> int:
-        """Count a failure; how many there were in the last ``within`` seconds, up to ``most``.
-
-        Time that goes back is taken to stand still.
-        """
+        """Count a failure; how many there were in the last ``within`` seconds, up to ``most``."""
         log = self.log
-        if log and log[-1] > now:
-            now = log[-1]
         log.append(now)
         begin = now - within
         while log[0] <= begin and len(log) > 1:  # the last one counts, however short the window
@@ -48,9 +44,8 @@ class Circuit:
 
     def within(self, seconds: float, now: float) -> int:
         """How many of the failures that count are not older than that."""
-        log = self.log
-        begin = max(now, log[-1]) - seconds if log else now
-        return sum(at > begin for at in log)
+        begin = now - seconds
+        return sum(1 for _ in dropwhile(lambda at: at <= begin, self.log))
 
     def opened(self, policy: Opens) -> float:
         """Count an opening; how many seconds it lasts, before jitter."""

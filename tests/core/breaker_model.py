@@ -140,6 +140,7 @@ class Model:
                 self.period.waits_since = None
             if call.ended == "ok" and call.slow:
                 call.ended = "failure"
+                self.cause = f"a probe took longer than {self.policy.slow:g} s"
             if call.ended in ("ok", "failure"):
                 self.judge_probes(now)
         elif call.ended != "ignored":

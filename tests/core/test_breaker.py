@@ -474,6 +474,7 @@ class TestHalfOpen:
         calls = Calls(failures=1, slow=5)
         calls.succeed(calls.half_open(), took=5.1)
         assert calls.state == "open"
+        assert calls.machine.cause == "a probe took longer than 5 s"
         calls.wait()
         calls.succeed(took=5)
         assert calls.state == "closed"
@@ -492,6 +493,13 @@ class TestHalfOpen:
         assert calls.told() == [
             BreakerOpened(80, "app", "exchange", "no verdict in time", 140, 60, 1, "it broke")
         ]
+
+    def test_a_probe_that_comes_back_when_its_verdict_is_overdue_is_late(self) -> None:
+        calls = Calls(failures=1, open=60, probe=20)
+        probe = calls.half_open()
+        calls.now = 80
+        calls.succeed(probe)
+        assert calls.state == "open"
 
     def test_a_hung_probe_that_nobody_has_looked_for_does_not_make_the_next_caller_wait(
         self,
@@ -706,6 +714,7 @@ class TestForced:
             calls.cancel(took=9)
         status = calls.machine.status(0)
         assert (status.state, status.calls, status.in_a_row) == ("closed", 0, 0)
+        assert calls.told() == [BreakerForced(0, "app", "exchange", "disabled", "a test")]
 
     def test_an_open_breaker_can_be_disabled(self) -> None:
         calls = Calls(failures=1)

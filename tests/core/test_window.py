@@ -84,6 +84,15 @@ def test_what_came_at_the_end_of_a_bucket_leaves_it_with_the_bucket(
     assert window.failures == left
 
 
+def test_of_a_steady_stream_it_holds_what_has_come_in_its_time() -> None:
+    window = Window(10, 0)
+    for second in range(35):
+        for kind in ("calls", "failures", "slow", "cut"):
+            add(window, kind, second)
+        counts = (window.calls, window.failures, window.slow, window.cut)
+        assert counts == (min(second + 1, 10),) * 4
+
+
 def test_a_long_pause_empties_it_at_once() -> None:
     window = Window(60, 0)
     for second in range(60):
