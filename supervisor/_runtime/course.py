@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from anyio import CancelScope, current_effective_deadline, sleep
 from msgspec import Struct
+from msgspec.structs import replace
 
 from supervisor._core.calls import (
     ATTEMPTS,
@@ -61,7 +62,7 @@ class Course:
     """One guarded call, from its first attempt on."""
 
     __slots__ = (
-        "_before", "_retrying", "_rule", "began", "error", "how", "life", "live",
+        "_before", "_retrying", "_rule", "began", "error", "has_fallback", "how", "life", "live",
         "number", "over", "path", "recorded",
     )  # fmt: skip
 
@@ -76,6 +77,7 @@ class Course:
         self.path = live.tree.root.node.path if caller is None else caller.path
         self.life = 0 if caller is None else caller.life
         self.over = False
+        self.has_fallback = False
         # Notes of calls with numbers up to this one are not of calls within this one.
         self._before = before
         self._retrying: Attempts | None = None  # none until something fails
@@ -129,6 +131,8 @@ class Course:
         if self._retrying is None:
             self._retrying = Attempts(self.how.retry, self.began, current_effective_deadline())
         now, refused = live.clock(), attempt._at is None
+        if self.has_fallback and isinstance(error, BreakerOpen) and error.guard == live.name:
+            judged = replace(judged, retry=False)  # who may serve at once need not wait
         live.pay_back()
         delay, self._rule = self._retrying.failed(
             judged,

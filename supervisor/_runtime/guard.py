@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 SAME: Final[Any] = "(its name)"
 """The default of a guard's budget, which may well be ``None``."""
 
+KNOWN: Final = 64
+"""So many functions that are called through a guard it decorates by itself, for their next calls."""
+
 
 @final
 class Guard:
@@ -71,7 +74,7 @@ class Guard:
     """
 
     __slots__ = (
-        "__weakref__", "_fallbacks", "_how", "_live", "_sole", "_tree", "_waits", "bad_result", "breaker", "budget",
+        "__weakref__", "_fallbacks", "_how", "_known", "_live", "_sole", "_tree", "_waits", "bad_result", "breaker", "budget",
         "cost", "fallback", "name", "priority", "retry", "severities", "throttled", "timeout",
     )  # fmt: skip
 
@@ -93,6 +96,7 @@ class Guard:
     cost: int
     _fallbacks: tuple[Any, ...]
     _how: How
+    _known: dict[Callable[..., Any], Callable[..., Coroutine[Any, Any, Any]]]  # decorated, by us
     _waits: bool  # whether a call may wait for more than the service, or its result is looked at
     _tree: Runtime | None  # where it was last looked for, and what was found
     _live: LiveGuard | None
@@ -141,6 +145,7 @@ class Guard:
         within = retry is not None and retry.deadline is not None
         waits = self.budget is not None or timeout is not None or within or bad_result is not None
         put(self, "_waits", waits)
+        put(self, "_known", {})
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a guard is a declaration and does not change: {name}")
@@ -175,7 +180,8 @@ class Guard:
             GuardDiffers: the tree has another guard of that name.
         """
         if args or kwargs:
-            return _call(self, fn, args, kwargs)
+            known = self._known.get(fn) if type(fn) is FunctionType else None
+            return _call(self, fn, args, kwargs) if known is None else known(*args, **kwargs)
         return _guarded(self, fn) if _takes_arguments(fn) else Pending(self, fn)
 
     def using(
@@ -337,16 +343,28 @@ class Pending:
         self.__wrapped__ = fn
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return _call(self._guard, self.__wrapped__, (), {}).__await__()
+        return self().__await__()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
-        return _call(self._guard, self.__wrapped__, args, kwargs)
+        guard, fn = self._guard, self.__wrapped__
+        known = guard._known.get(fn) if type(fn) is FunctionType else None
+        return _call(guard, fn, args, kwargs) if known is None else known(*args, **kwargs)
 
 
 async def _call(
     guard: Guard, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
+    if _is_worth_knowing(guard, fn):
+        guard._known[fn] = _guarded(guard, fn)
     return (await guard._find().call(guard._how, fn, args, kwargs)).value
+
+
+def _is_worth_knowing(guard: Guard, fn: Callable[..., Any]) -> bool:
+    """Whether to decorate the function for its next calls. One that is made anew for each call, as a
+    closure is, would only fill the table."""
+    if guard._waits or len(guard._known) >= KNOWN or not isinstance(fn, FunctionType):
+        return False
+    return fn.__closure__ is None and is_async(fn)
 
 
 def _guarded(guard: Guard, fn: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
@@ -373,7 +391,7 @@ def _retried(guard: Guard, fn: Callable[..., Any]) -> Callable[..., Coroutine[An
         live = guard._sole or guard._find()
         before = live.tree.calls
         try:
-            result = await fn(*args, **kwargs)
+            result = await (fn(*args, **kwargs) if kwargs else fn(*args))
         except Exception as exc:
             error = exc
         except BaseException as exc:
@@ -404,7 +422,7 @@ def _refusable(guard: Guard, fn: Callable[..., Any]) -> Callable[..., Coroutine[
         ticket, before = breaker.generation, live.tree.calls
         at = live.clock() if slow else 0.0
         try:
-            result = await fn(*args, **kwargs)
+            result = await (fn(*args, **kwargs) if kwargs else fn(*args))
         except Exception as exc:
             error = exc
         except BaseException as exc:

@@ -117,6 +117,7 @@ class LiveGuard:
         """All of a guarded call; or what is left of it after its first attempt has ``failed``."""
         attempt = failed or Attempt._of(Course(self, how, self.clock(), self.tree.calls))
         course = attempt._course
+        course.has_fallback = bool(self.fallbacks)
         self.under_way += 1
         try:
             while True:
