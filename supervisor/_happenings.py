@@ -287,8 +287,9 @@ class AttemptFailed(Event, frozen=True):
     the child that calls, the tree's own and 0 outside of children.
 
     ``rule`` says what follows: it is made again after ``delay`` seconds, or why not. ``took`` is how
-    long the attempt was under way. ``call`` numbers the calls of the tree; ``context`` is what the
-    caller had to say of it.
+    long the attempt was under way; ``None`` where nobody had looked at the clock: the first attempt
+    of a call that waits for nothing but the service, where that would be a fifth of its cost.
+    ``call`` numbers the calls of the tree; ``context`` is what the caller had to say of it.
     """
 
     life: int
@@ -299,13 +300,13 @@ class AttemptFailed(Event, frozen=True):
     severity: Severity
     rule: AttemptRule
     delay: float
-    took: float
+    took: float | None
     context: str = ""
 
 
 class CallRecovered(Event, frozen=True, gc=False):
     """A guarded call that had failed before has succeeded at its ``attempt``-th attempt, ``took``
-    seconds after it began."""
+    seconds after it began; after it first failed, where that is when the clock was first looked at."""
 
     life: int
     guard: str

@@ -53,7 +53,8 @@ OPENED: Final[dict[BreakerRule, str]] = {
 
 def _attempt_failed(event: AttemptFailed, wall: Wall | None) -> str:
     of = f" ({event.context})" if event.context else ""
-    failed = f"had a call of {event.guard}{of} fail after {duration(event.took)}"
+    after = "" if event.took is None else f" after {duration(event.took)}"
+    failed = f"had a call of {event.guard}{of} fail{after}"
     return f"{failed}: {error_line(event.error)}; {_next(event)}"
 
 

@@ -63,7 +63,7 @@ class Course:
 
     __slots__ = (
         "_before", "_retrying", "_rule", "began", "error", "has_fallback", "how", "life", "live",
-        "number", "over", "path", "recorded",
+        "number", "over", "path", "recorded", "timed",
     )  # fmt: skip
 
     def __init__(self, live: LiveGuard, how: How, began: float, before: int) -> None:
@@ -78,6 +78,7 @@ class Course:
         self.life = 0 if caller is None else caller.life
         self.over = False
         self.has_fallback = False
+        self.timed = True  # whether ``began`` is when it began, and not when it first failed
         # Notes of calls with numbers up to this one are not of calls within this one.
         self._before = before
         self._retrying: Attempts | None = None  # none until something fails
@@ -169,7 +170,7 @@ class Course:
                 judged.severity,
                 self._rule,
                 delay,
-                now - at,
+                now - at if self.timed or self.number > 1 else None,
                 self.how.context,
             )
         )

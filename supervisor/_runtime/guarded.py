@@ -183,6 +183,7 @@ class LiveGuard:
         """It failed: go on from there."""
         attempt = Attempt._of(Course(self, self.how, at or self.clock(), before))
         attempt._began(ticket, at or attempt._course.began)
+        attempt._course.timed = bool(at)
         attempt._end(error)
         return attempt
 
