@@ -1,7 +1,8 @@
 """What goes into the machine and what comes out of it.
 
 Effects are performed in order. An :class:`~supervisor._happenings.Event` among them is told.
-Effects are dropped once they are performed, so the collector need not look at them (``gc=False``).
+What names a child is not hidden from the collector: the frame in which an effect was performed may be
+part of an error's traceback, and the error be the child's last one.
 """
 
 from __future__ import annotations
@@ -145,39 +146,39 @@ Input: TypeAlias = (
 )
 
 
-class Run(Struct, frozen=True, gc=False):
+class Run(Struct, frozen=True):
     """Begin the child's next life."""
 
     child: ChildState
 
 
-class Notify(Struct, frozen=True, gc=False):
+class Notify(Struct, frozen=True):
     """Give notice: the life is to end by itself within its grace; for a supervisor, ``by`` then."""
 
     child: ChildState
     by: float
 
 
-class Still(Struct, frozen=True, gc=False):
+class Still(Struct, frozen=True):
     """Have nothing more started below a child that is a supervisor; its turn to stop will come."""
 
     child: ChildState
 
 
-class Rush(Struct, frozen=True, gc=False):
+class Rush(Struct, frozen=True):
     """Have a supervisor cancel all that it has at once, everything by the time ``by``."""
 
     child: ChildState
     by: float
 
 
-class Cancel(Struct, frozen=True, gc=False):
+class Cancel(Struct, frozen=True):
     """Cancel the life."""
 
     child: ChildState
 
 
-class AskPermit(Struct, frozen=True, gc=False):
+class AskPermit(Struct, frozen=True):
     """Ask for a permit of the budget; :class:`Permitted` or :class:`PermitUnavailable` answers."""
 
     child: ChildState
@@ -194,14 +195,14 @@ class GiveUpPermit(Struct, frozen=True):
     permit: object = None
 
 
-class TellStuck(Struct, frozen=True, gc=False):
+class TellStuck(Struct, frozen=True):
     """The life did not end by its deadline: find its stack and tell."""
 
     child: ChildState
     waited: float
 
 
-class Moved(Struct, frozen=True, gc=False):
+class Moved(Struct, frozen=True):
     """A child that somebody watches has changed its state or its holds, or is gone."""
 
     child: ChildState
