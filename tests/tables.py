@@ -1,8 +1,8 @@
 """Tables of what is asked, what is here, and which test shows it, as the pages that people read.
 
-``python -m tests.tables --write`` makes ``docs/otp.md`` from ``semantics_table.toml`` and
-``docs/present.md`` from ``present_table.toml``; ``test_tables.py`` holds the pages, the tables and
-the tests together.
+``python -m tests.tables --write`` makes ``docs/otp.md`` from ``semantics_table.toml``,
+``docs/present.md`` from ``present_table.toml`` and ``docs/defects.md`` from ``defects_table.toml``;
+``test_tables.py`` holds the pages, the tables and the tests together.
 """
 
 from __future__ import annotations
@@ -53,7 +53,21 @@ How it is used is in the [how-to guides](howto.md#see-what-went-wrong-and-what-b
 [Semantics](semantics.md#error-records).
 """,
 )
-TABLES = (SEMANTICS, PRESENT)
+DEFECTS = Table(
+    TESTS / "defects_table.toml",
+    DOCS / "defects.md",
+    """\
+# Defects of hand-made resilience
+
+What breakers, retries, limiters and error handlers get wrong when everybody writes their own, and how it is
+here: with the tests of the folder `tests` that show it. `tests/test_tables.py` fails when one of them is gone.
+How to use what there is instead is in [Guarded calls](guards.md) and [Permits](permits.md).
+""",
+)
+TABLES = (SEMANTICS, PRESENT, DEFECTS)
+
+WITHOUT = {"not": "do not apply", "later": "are not built yet"}
+"""What is said of rows without a test."""
 
 
 def suites(table: Table = SEMANTICS) -> list[dict[str, Any]]:
@@ -92,9 +106,12 @@ def page(table: Table) -> str:
     found = suites(table)
     rows = [row for suite in found for row in suite["row"]]
     shown = sum("by" in row for row in rows)
-    lines.append(
-        f"Of {len(rows)} rows {shown} are shown by tests; {len(rows) - shown} do not apply.\n"
-    )
+    counts = [
+        f"{count} {what}"
+        for key, what in WITHOUT.items()
+        if (count := sum(key in row for row in rows))
+    ]
+    lines.append(f"Of {len(rows)} rows {'; '.join([f'{shown} are shown by tests', *counts])}.\n")
     for suite in found:
         lines += [f"## {suite['name']}\n", f"{suite['about']}\n"]
         lines += ["| case | here | shown by |", "|---|---|---|"]
@@ -107,6 +124,8 @@ def _line(row: dict[str, Any]) -> str:
     if "by" in row:
         by = "<br>".join(f"`{test}`" for test in row["by"])
         return f"| {_cell(row['case'])} | {_cell(row['here'])} | {by} |"
+    if "later" in row:
+        return f"| {_cell(row['case'])} | *Not built yet:* {_cell(row['later'])} | |"
     return f"| {_cell(row['case'])} | *Does not apply:* {_cell(row['not'])} | |"
 
 

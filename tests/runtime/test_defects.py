@@ -311,6 +311,38 @@ async def test_a_cancelled_probe_gives_its_place_to_the_next(way: Way) -> None:
         assert breaker.state == "closed"
 
 
+@pytest.mark.parametrize("seconds", [0, 3], ids=["at once", "in the call"])
+async def test_a_cancelled_call_is_served_by_no_fallback(seconds: float) -> None:
+    served: list[object] = []
+
+    async def serve(*_: object) -> str:
+        served.append(1)
+        return "old"
+
+    guard = plain(fallback=(serve, "older"), retry=Retry())
+    async with open_supervisor():
+        with anyio.move_on_after(seconds) as scope:
+            await guard(answer_after, 10)
+        assert scope.cancelled_caught
+        assert served == []
+        assert guard.status().figures[-1].served == 0
+
+
+async def test_the_last_real_error_is_raised_though_the_breaker_has_opened_since() -> None:
+    guard = Guard(
+        "guard",
+        budget=None,
+        retry=Retry(retries=3, base=0.1, cap=0.2),
+        breaker=Breaker(failures=2, open=70),
+    )
+    async with open_supervisor():
+        with pytest.raises(ConnectionError, match="no route") as caught:
+            await guard(refuse)
+        [note] = caught.value.__notes__
+        assert "BreakerOpen" in note
+        assert guard.status().figures[-1].attempts == 2
+
+
 async def test_five_failures_in_a_month_do_not_open_it() -> None:
     guard = plain()
     async with open_supervisor():
@@ -378,3 +410,30 @@ async def test_a_rejection_names_the_cause_and_when_to_ask_again() -> None:
         assert caught.value.__cause__ is None
         assert caught.value.__context__ is None
         assert not math.isinf(caught.value.retry_at)
+
+
+# --- whose state it is -------------------------------------------------------------------------------
+
+
+async def test_two_trees_share_no_breaker() -> None:
+    guard = plain(breaker=Breaker(failures=1))
+    async with open_supervisor():
+        await lose(guard, 1)
+        with pytest.raises(BreakerOpen):
+            await guard(answer)
+    async with open_supervisor() as tree:
+        assert await guard(answer) == "here"
+        assert tree.errors() == ()
+
+
+async def test_guards_of_hosts_that_come_and_go_are_forgotten() -> None:
+    async with open_supervisor() as tree:
+        held = [plain(f"kept {number}") for number in range(50)]
+        for guard in held:
+            await lose(guard, 1)
+        for number in range(3000):
+            await plain(f"host {number}")(answer)
+        known = {guard.name for guard in tree.snapshot().guards}
+        assert len(known) <= 1000
+        assert known >= {guard.name for guard in held}
+        assert "host 2999" in known
