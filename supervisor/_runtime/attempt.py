@@ -86,17 +86,14 @@ class Attempt:
         if self._entered:
             raise RuntimeError("this attempt was entered before; enter each of them once")
         self._entered = True
-        while True:
-            try:
-                await self._begin()
-            except BaseException as exc:
-                if self._end(exc):
-                    raise
-            else:
-                return self
-            if not await self._goes_on():
-                self._course.give_up()
-            self._clear()
+        live = self._course.live
+        live.under_way += 1
+        try:
+            await self._enter()
+        except BaseException:
+            live.under_way -= 1
+            raise
+        return self
 
     async def __aexit__(
         self,
@@ -104,6 +101,23 @@ class Attempt:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
+        try:
+            return await self._exit(error)
+        finally:
+            self._course.live.under_way -= 1
+
+    async def _enter(self) -> None:
+        while True:
+            try:
+                return await self._begin()
+            except BaseException as exc:
+                if self._end(exc):
+                    raise
+            if not await self._goes_on():
+                self._course.give_up()
+            self._clear()
+
+    async def _exit(self, error: BaseException | None) -> bool:
         if self._end(error):
             return False
         if self._error is None:
