@@ -54,15 +54,16 @@ class LiveGuard:
 
     __slots__ = (
         "bad_result", "breaker", "budget", "changed", "clock", "declared", "fallbacks", "how",
-        "heard", "heard_at", "meter", "name", "paid", "quiet", "retry_tokens", "retrying", "rules",
-        "tree", "under_way",
+        "heard", "heard_at", "meter", "name", "paid", "policies", "quiet", "retry_tokens", "retrying",
+        "rules", "tree", "under_way",
     )  # fmt: skip
 
     def __init__(self, tree: Runtime, guard: Guard) -> None:
         self.tree = tree
         self.name = guard.name
         self.clock = tree.now
-        self.declared: ReferenceType[Guard] = ref(guard)
+        self.declared: list[ReferenceType[Guard]] = [ref(guard)]
+        self.policies = guard._policies()
         self.how = guard._how
         self.budget = guard.budget
         self.fallbacks = guard._fallbacks
@@ -88,21 +89,22 @@ class LiveGuard:
         """Find this one by another declaration.
 
         Raises:
-            GuardDiffers: it is not equal.
+            GuardDiffers: it is not equal to the first, which may be gone: or it would depend on when
+                that is collected what a call gets.
         """
-        first = self.declared()
-        if first is not None:
-            for field, here, there in zip(
-                again.FIELDS, first._policies(), again._policies(), strict=True
-            ):
-                if here is not there and here != there:
-                    raise GuardDiffers(self.name, field, here, there)
-        self.declared = ref(again)
+        for field, here, there in zip(again.FIELDS, self.policies, again._policies(), strict=True):
+            if here is not there and here != there:
+                raise GuardDiffers(self.name, field, here, there)
+        self.declared = [ref(guard) for guard in (*self.declarations(), again)]
+
+    def declarations(self) -> list[Guard]:
+        """Those that somebody holds."""
+        return [guard for each in self.declared if (guard := each()) is not None]
 
     @property
     def forgettable(self) -> bool:
-        """Whether nobody holds its declaration, nor is in a call."""
-        return not self.under_way and self.declared() is None
+        """Whether nobody holds a declaration of it, nor is in a call."""
+        return not self.under_way and not self.declarations()
 
     # --- a call -----------------------------------------------------------------------------------
 
@@ -338,6 +340,7 @@ class Guards:
         self._tree = tree
         self._live: dict[str, LiveGuard] = {}
         self._made: dict[str, Guard] = {}  # by us, as nobody else holds them
+        self._full = MOST
 
     def open(self) -> None:
         """The tree begins."""
@@ -359,17 +362,14 @@ class Guards:
     def _be_forgotten(self) -> None:
         """Have the declarations look anew for what they are here."""
         for live in tuple(self._live.values()):
-            guard = live.declared()
-            if guard is not None:
+            for guard in live.declarations():
                 guard._remember(None, None)
 
     def named(self, name: str, make: Callable[[str], Guard]) -> LiveGuard:
         """The guard of that name; one that is made now if there is none."""
         live = self._live.get(name)
-        if live is None or live.declared() is None:
+        if live is None:
             guard = self._made[name] = make(name)
-            if len(self._made) > MOST:
-                del self._made[next(iter(self._made))]
             live = self.of(guard)
         return live
 
@@ -384,18 +384,23 @@ class Guards:
             del self._made[guard.name]  # somebody has declared it after all
             live = None
         if live is None:
-            if len(self._live) >= MOST:
+            if len(self._live) >= self._full:
                 self._make_room()
             live = self._live[guard.name] = LiveGuard(self._tree, guard)
-        elif live.declared() is not guard:
+        elif all(guard is not each for each in live.declarations()):
             live.declare(guard)
         return live
 
     def _make_room(self) -> None:
-        """Forget the eldest half of those that nobody holds: guards made for each host, say."""
-        idle = [name for name, live in self._live.items() if live.forgettable]
-        for name in idle[: len(idle) // 2 + 1]:
-            del self._live[name]
+        """Forget the eldest half of those that nobody else holds: guards made for each host, say."""
+        idle = [live for live in self._live.values() if self._nobody_else_holds(live)]
+        for live in idle[: len(idle) // 2 + 1]:
+            del self._live[live.name]
+            self._made.pop(live.name, None)
+        self._full = max(MOST, 2 * len(self._live))  # or each that is held would look at all others
+
+    def _nobody_else_holds(self, live: LiveGuard) -> bool:
+        return not live.under_way and (live.name in self._made or live.forgettable)
 
     def statuses(self) -> tuple[GuardStatus, ...]:
         """How each of them is."""
