@@ -13,7 +13,7 @@ from supervisor._core.classify import Judged
 from supervisor._record.wording import error_line
 from supervisor._runtime.budgets import acquire
 from supervisor._runtime.clock import stamp
-from supervisor._runtime.permit import Permit
+from supervisor._runtime.permit import Permit, refuse_no_rest
 
 if TYPE_CHECKING:
     from supervisor._runtime.course import Course
@@ -76,9 +76,12 @@ class Attempt:
     def throttled(self, retry_after: float | None = None) -> None:
         """Report that the service said "too many requests", where no exception says so. See
         :meth:`Permit.throttled`; without a budget, it is counted."""
-        self._told = True
+        refuse_no_rest(retry_after)
         if self._permit is not None:
             self._permit.throttled(retry_after)
+        if not self._told:
+            self._course.live.count(THROTTLED)
+        self._told = True
 
     # --- the block --------------------------------------------------------------------------------
 
@@ -213,7 +216,6 @@ class Attempt:
         judged = live.rules.judge(error, stamp())
         self._error, self._judged = error, judged
         if self._at is not None and judged.what == "throttled" and not self._told:
-            live.count(THROTTLED)
             self.throttled(judged.rest)
         self._tell_breaker(judged, error, now, took)
 

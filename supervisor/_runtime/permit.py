@@ -66,8 +66,7 @@ class Permit(Struct, eq=False, gc=False):
             PermitUsed: its answer was reported before.
             ValueError: ``retry_after`` is negative, infinite or not a number.
         """
-        if retry_after is not None and not 0 <= retry_after < float("inf"):
-            raise ValueError(f"retry_after is a number of seconds, 0 or more, not {retry_after!r}")
+        refuse_no_rest(retry_after)
         self._use(ENTERED)
         if isinstance(self._state, BudgetState):
             self._state.owner._throttled(self._state, self, retry_after)
@@ -146,3 +145,13 @@ class Waiting(Struct, eq=False):
 Acquisition: TypeAlias = Permit | Waiting
 """What ``acquire()`` answers with: await it, or enter it. It is the permit itself where that is
 there at once, as most are."""
+
+
+def refuse_no_rest(retry_after: float | None) -> None:
+    """Refuse what is no time to rest.
+
+    Raises:
+        ValueError: it is negative, infinite or not a number.
+    """
+    if retry_after is not None and not 0 <= retry_after < float("inf"):
+        raise ValueError(f"retry_after is a number of seconds, 0 or more, not {retry_after!r}")

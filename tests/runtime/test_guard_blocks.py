@@ -368,3 +368,53 @@ async def test_a_permit_that_is_not_to_be_had_is_told_on_entering() -> None:
                 raise AssertionError("not entered")
         assert total(guard).refused == 1
         assert guard.status().under_way == 0
+
+
+# --- "too many", said by hand ----------------------------------------------------------------------
+
+
+async def test_too_many_shuts_the_gate_for_all_callers_and_is_counted() -> None:
+    guard = declared(budget="api")
+    async with open_supervisor(ONE_A_SECOND):
+        async with guard.permit() as attempt:
+            attempt.throttled(10)
+        async with guard.permit():
+            assert current_time() >= 10
+        assert total(guard).throttled == 1
+
+
+async def test_too_many_is_counted_without_a_budget_too() -> None:
+    guard = declared()
+    async with open_supervisor():
+        async with guard.permit() as attempt:
+            attempt.throttled(10)
+        assert total(guard).throttled == 1
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])
+@pytest.mark.parametrize("budget", [None, "api"])
+async def test_a_rest_that_is_none_is_refused_and_nothing_counted(
+    budget: str | None, seconds: float
+) -> None:
+    guard = declared(budget=budget)
+    async with open_supervisor(ONE_A_SECOND):
+        async with guard.permit() as attempt:
+            with pytest.raises(ValueError, match="retry_after is a number of seconds"):
+                attempt.throttled(seconds)
+        assert total(guard).throttled == 0
+
+
+async def test_what_was_said_by_hand_is_not_said_again_by_the_error() -> None:
+    guard = declared(budget="api")
+
+    class TooMany(Exception):
+        status_code = 429
+
+    async with open_supervisor(ONE_A_SECOND):
+        with pytest.raises(TooMany):
+            async with guard.permit() as attempt:
+                attempt.throttled(5)
+                raise TooMany
+        assert total(guard).throttled == 1
+        async with guard.permit():
+            assert 5 <= current_time() < 10
