@@ -53,7 +53,7 @@ LETTERS = (
         fault="the newest goes where the oldest should",
         law=15,
         function="Letters._put_anyway",
-        old="lane.queue.popleft()",
+        old="lane.pop()",
         new="lane.queue.pop()",
         killed_by=(f"{RUNTIME}test_drops_are_counted_and_told",),
     ),
