@@ -241,6 +241,9 @@ class RunningBroker:
         state.give_back(permit.cost, permit.granted_at, self._clock())
         self._look_again(state)
 
+    def _answered(self, state: BudgetState, permit: Permit) -> None:
+        state.answered(permit.granted_at, self._clock())
+
     def _throttled(self, state: BudgetState, permit: Permit, retry_after: float | None) -> None:
         now = self._clock()
         shut, rate = state.gate.not_before, _learned(state)
@@ -420,10 +423,13 @@ class RunningBroker:
             self._wake()
 
     def _end(self) -> None:
-        """The tree is over."""
+        """The tree is over. A permit that somebody keeps, in the frame of an error say, leads to its
+        budget, and is not to lead on to the tree: the collector does not look into permits."""
         self._close()
         self._send.close()
         self._receive.close()
+        for state in self._budgets.values():
+            state.owner = OVER
 
     def _close(self) -> None:
         """Grant nothing any more; whoever waits is told."""
@@ -434,6 +440,17 @@ class RunningBroker:
                 request.signal.set()
         self._busy.clear()
 
+
+class _Over:
+    """In the place of the broker of a budget, once that is gone: nobody hears of answers."""
+
+    def _ignore(self, state: BudgetState, permit: Permit, *_: object) -> None:
+        """What is reported too late."""
+
+    _given_back = _answered = _throttled = _ignore
+
+
+OVER: Final = _Over()
 
 _Asked: TypeAlias = tuple[BudgetState, Request]
 

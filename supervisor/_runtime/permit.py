@@ -79,7 +79,7 @@ class Permit(Struct, eq=False, gc=False):
         """
         self._use(ENTERED)
         if isinstance(self._state, BudgetState):
-            self._state.answered(self.granted_at, self._state.owner._clock())
+            self._state.owner._answered(self._state, self)
 
     def _answered_if_new(self) -> None:
         """Report an answer, unless one was reported before or nobody learns from it."""

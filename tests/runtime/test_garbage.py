@@ -9,14 +9,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from anyio import sleep_forever, wait_all_tasks_blocked
+from anyio import sleep, sleep_forever, wait_all_tasks_blocked
 
 from supervisor import (
     Backoff,
+    Broker,
     Component,
     Crashed,
+    Limit,
     Returned,
     Supervisor,
+    Tree,
+    acquire,
     current_child,
     open_supervisor,
 )
@@ -134,3 +138,27 @@ async def test_what_stood_behind_the_cancellation_is_still_told() -> None:
         assert group.__context__ is second
         assert repr(second.__context__) == "KeyError('first')"
         await tree.stop()
+
+
+async def test_a_crash_with_a_permit_in_hand_does_not_keep_the_tree(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A permit is no work for the collector, which therefore does not see what it leads to."""
+    caplog.set_level(logging.CRITICAL + 1, "supervisor")  # its records would keep the crash
+
+    async def with_permit() -> None:
+        permit = await acquire("api")
+        raise ValueError(permit.budget)
+
+    async def run_and_forget() -> weakref.ref[Tree]:
+        spec = Supervisor(
+            "root", [Broker({"api": Limit(5, per=1)}), Component(with_permit, restart="temporary")]
+        )
+        async with open_supervisor(spec) as tree:
+            await sleep(1)
+            await tree.stop()
+        return weakref.ref(tree)
+
+    tree = await run_and_forget()
+    gc.collect()
+    assert tree() is None
