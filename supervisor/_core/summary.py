@@ -23,7 +23,7 @@ FINE: Final = 10.0
 COARSE: Final = 60.0
 """Seconds of a bucket, and so how exact the beginning of a window is."""
 
-KINDS: Final = 256
+KINDS: Final = 128
 """Kinds of errors that a bucket tells apart; as many supervisors may stand for others."""
 
 COMPONENTS: Final = 1000
@@ -140,8 +140,8 @@ def _told_apart(kind: Kind, counts: dict[Kind, int]) -> Kind:
     """As what a kind that is new to a bucket is counted there."""
     if len(counts) < KINDS:
         return kind
-    component, _, severity = kind
-    above = (_others(component), OTHERS, severity)
+    component, of, severity = kind
+    above = kind if of == OTHERS else (_others(component), OTHERS, severity)
     if above in counts or len(counts) < 2 * KINDS:
         return above
     root = component.partition("/")[0]
