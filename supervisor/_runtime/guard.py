@@ -395,12 +395,12 @@ def _retried(guard: Guard, fn: Callable[..., Any]) -> Callable[..., Coroutine[An
         except Exception as exc:
             error = exc
         except BaseException as exc:
-            live.cut_directly(UNCOUNTED, 0.0, exc)
+            live.cut_directly(UNCOUNTED, None, exc)
             raise
         else:
             live.quiet += 1
             return result
-        failed = live.failed_directly(UNCOUNTED, 0.0, before, error)
+        failed = live.failed_directly(UNCOUNTED, None, before, error)
         del error
         return (await live.call(guard._how, fn, args, kwargs, failed)).value
 
@@ -420,7 +420,7 @@ def _refusable(guard: Guard, fn: Callable[..., Any]) -> Callable[..., Coroutine[
         if not breaker.free:
             return (await live.call(guard._how, fn, args, kwargs)).value
         ticket, before = breaker.generation, live.tree.calls
-        at = live.clock() if slow else 0.0
+        at: Any = live.clock() if slow else None
         try:
             result = await (fn(*args, **kwargs) if kwargs else fn(*args))
         except Exception as exc:

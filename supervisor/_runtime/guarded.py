@@ -181,19 +181,24 @@ class LiveGuard:
 
     # --- the first attempt of a call that is made elsewhere ---------------------------------
 
-    def failed_directly(self, ticket: int, at: float, before: int, error: Exception) -> Attempt:
+    def failed_directly(
+        self, ticket: int, at: float | None, before: int, error: Exception
+    ) -> Attempt:
         """It failed: go on from there."""
-        attempt = Attempt._of(Course(self, self.how, at or self.clock(), before))
-        attempt._began(ticket, at or attempt._course.began)
-        attempt._course.timed = bool(at)
+        attempt = self._begun(self.how, ticket, at, before)
+        attempt._course.timed = at is not None
         attempt._end(error)
         return attempt
 
-    def cut_directly(self, ticket: int, at: float, exc: BaseException) -> None:
+    def cut_directly(self, ticket: int, at: float | None, exc: BaseException) -> None:
         """It was cancelled, or worse."""
-        attempt = Attempt._of(Course(self, ONCE_HOW, at or self.clock(), 0))
-        attempt._began(ticket, at or attempt._course.began)
-        attempt._end(exc)
+        self._begun(ONCE_HOW, ticket, at, 0)._end(exc)
+
+    def _begun(self, how: How, ticket: int, at: float | None, before: int) -> Attempt:
+        began = self.clock() if at is None else at  # nobody looked at the clock, if it was not slow
+        attempt = Attempt._of(Course(self, how, began, before))
+        attempt._began(ticket, began)
+        return attempt
 
     # --- what it knows ----------------------------------------------------------------------------
 
