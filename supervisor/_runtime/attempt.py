@@ -10,6 +10,7 @@ from anyio import CancelScope
 from supervisor._core.breaker import REFUSED, BreakerMachine
 from supervisor._core.calls import THROTTLED, TIMED_OUT
 from supervisor._core.classify import Judged
+from supervisor._errors import BreakerOpen
 from supervisor._record.wording import error_line
 from supervisor._runtime.budgets import acquire
 from supervisor._runtime.clock import stamp
@@ -149,10 +150,7 @@ class Attempt:
         live = self._course.live
         breaker = live.breaker
         if breaker is not None:
-            self._ticket = breaker.admit(now := live.clock())
-            live.tell()
-            if self._ticket == REFUSED:
-                raise live.rejection(now)
+            self._be_admitted(breaker, live.clock())
         if live.budget is not None:
             how = self._course.how
             asked = acquire(live.budget, priority=how.priority, cost=how.cost)
@@ -165,12 +163,23 @@ class Attempt:
             self._scope = CancelScope(deadline=until)
             self._scope.__enter__()
 
+    def _be_admitted(self, breaker: BreakerMachine, now: float) -> None:
+        self._ticket = breaker.admit(now)
+        self._course.live.tell()
+        if self._ticket == REFUSED:
+            raise self._course.live.rejection(now)
+
     def _ask_again(self, breaker: BreakerMachine, now: float) -> None:
-        """The breaker may have opened while the attempt waited for its permit."""
-        if not breaker.still_admits(self._ticket, now):
+        """The breaker may have opened while the attempt waited for its permit, and closed again."""
+        if breaker.still_admits(self._ticket, now):
+            return
+        breaker.ignored(self._ticket, now)
+        try:
+            self._be_admitted(breaker, now)
+        except BreakerOpen:
             assert self._permit is not None
             self._permit.give_back()
-            raise self._course.live.rejection(now)
+            raise
 
     def _end(self, exc: BaseException | None) -> bool:
         """Tell the breaker and the broker what came of it. ``_error`` is what it failed by, if that

@@ -37,6 +37,7 @@ from supervisor import (
     Supervisor,
     current_tree,
     open_supervisor,
+    try_acquire,
 )
 from supervisor.testing import Boom, settle
 from tests.runtime.conftest import Service, Told
@@ -404,6 +405,62 @@ async def test_nor_does_it_while_half_open_or_closed_again(late: Any) -> None:
         assert breaker(guard).state == "closed"
         await sleep(41 - current_time())
         assert (breaker(guard).state, breaker(guard).in_a_row) == ("closed", 0)
+
+
+async def test_who_waited_for_a_permit_while_it_opened_makes_no_call_and_gives_it_back() -> None:
+    guard, service = declared(budget="api"), Service()
+    refused: list[BreakerOpen] = []
+
+    async def wait() -> None:
+        try:
+            await guard(service.ask, 1)
+        except BreakerOpen as error:
+            refused.append(error)
+
+    async with open_supervisor(ONE_A_SECOND), create_task_group() as group:
+        failing = Service(ConnectionError, took=0.5)
+        group.start_soon(_fails, guard, failing)
+        await settle()
+        group.start_soon(wait)
+        await sleep(1.5)
+        assert service.asked == []
+        assert refused[0].retry_at == breaker(guard).retry_at
+        assert try_acquire("api") is not None
+        assert guard.status().figures[-1].rejected == 1
+        assert breaker(guard).rejected == 1
+
+
+async def test_who_waited_for_a_permit_while_it_opened_and_closed_again_makes_his_call() -> None:
+    guard = declared(budget="api", breaker=Breaker(failures=1, open=10, cap=10))
+    relaxed = Supervisor("root", [Broker({"api": Limit.smooth(1 / 20, burst=2)})])
+    service = Service()
+    async with open_supervisor(relaxed), create_task_group() as group:
+        group.start_soon(_fails, guard, Service(ConnectionError, took=1))
+        await settle()
+        async with guard.permit():
+            group.start_soon(direct, guard, service)
+            await sleep(2)
+            assert breaker(guard).state == "open"
+            guard.release()
+            assert breaker(guard).state == "closed"
+        await sleep(30)
+        assert service.asked == [20]
+        assert guard.status().figures[-1].rejected == 0
+
+
+async def test_who_waited_for_a_permit_until_its_time_was_over_is_the_probe() -> None:
+    guard = declared(budget="api")
+    slow = Supervisor("root", [Broker({"api": Limit.smooth(1 / 20, burst=1)})])
+    service = Service(took=1)
+    async with open_supervisor(slow), create_task_group() as group:
+        group.start_soon(_fails, guard, Service(ConnectionError, took=1))
+        await settle()
+        group.start_soon(direct, guard, service)
+        await sleep(20.5)
+        assert service.asked == [20]
+        assert (breaker(guard).state, breaker(guard).probes) == ("half-open", 1)
+        await sleep(1)
+        assert breaker(guard).state == "closed"
 
 
 async def _fails(guard: Guard, service: Service) -> None:
