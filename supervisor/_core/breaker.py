@@ -242,6 +242,13 @@ class BreakerMachine:
             return self.deadline
         return self.until if self.state == "open" or self.forced is not None else math.inf
 
+    def refuses_until(self, now: float) -> float:
+        """Until when it refuses every call, if nothing happens before; ``now`` if it does not."""
+        self.look(now)
+        if self.state == "open":
+            return max(self.until, now)
+        return self.deadline if self.state == "half-open" and not self._has_room() else now
+
     def status(self, now: float) -> BreakerStatus:
         """What it is like now."""
         self.look(now)

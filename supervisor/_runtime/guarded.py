@@ -225,11 +225,18 @@ class LiveGuard:
     def tell(self) -> None:
         """Tell of what the breaker has done since this was last asked."""
         breaker = self.breaker
-        if breaker is None or not breaker.happened:
+        if breaker is None:
             return
-        happened, breaker.happened = breaker.happened, []
-        for event in happened:
-            self.tree.bus.publish(event)
+        if breaker.happened:
+            happened, breaker.happened = breaker.happened, []
+            for event in happened:
+                self.tree.bus.publish(event)
+            self._wake()
+        elif breaker.state == "half-open":  # a probe that is ignored makes room, and nothing else
+            self._wake()
+
+    def _wake(self) -> None:
+        """Have those who wait for the breaker look again."""
         if self.changed is not None:
             self.changed.set()
             self.changed = None
@@ -285,19 +292,17 @@ class LiveGuard:
 
     async def wait_closed(self) -> None:
         """Wait until the breaker would let a call through."""
-        while True:
-            now = self.clock()
-            again = self._refuses_until(now)
+        breaker = self.breaker
+        while breaker is not None:
+            again = breaker.refuses_until(now := self.clock())
+            if breaker.happened:  # or those who wait would wake each other, again and again
+                self.tell()
             if again <= now:
-                await checkpoint()
-                return
+                break
             self.changed = self.changed or anyio.Event()
             with move_on_after(again - now):
                 await self.changed.wait()
-
-    def _refuses_until(self, now: float) -> float:
-        status = self.breaker_status()
-        return now if status is None or status.retry_at is None else status.retry_at
+        await checkpoint()
 
 
 MISTAKES: Final = (

@@ -760,6 +760,52 @@ async def test_who_waits_for_it_is_woken_when_it_is_released() -> None:
         guard.release()
 
 
+@pytest.mark.parametrize("answer", ["here", TypeError, "cancelled", "hangs"])
+async def test_who_waits_while_the_probe_is_under_way_is_woken_when_there_is_room(
+    answer: Any,
+) -> None:
+    guard = declared(breaker=Breaker(failures=1, open=10, factor=1, cap=10, probe=30))
+    scope = CancelScope()
+
+    async def probe() -> None:
+        with scope:
+            try:
+                await guard(Service(answer, took=1000 if answer == "hangs" else 5).ask, 1)
+            except TypeError:
+                pass
+
+    async with open_supervisor(), create_task_group() as group:
+        await trip(guard)
+        await until_half_open(guard)
+        began = current_time()
+        group.start_soon(probe)
+        await settle()
+        if answer == "cancelled":
+            scope.deadline = began + 5
+        with fail_after(100):
+            await guard.wait_closed()
+        if answer == "hangs":
+            assert 40 <= current_time() - began <= 42
+        else:
+            assert current_time() - began == 5
+        assert await direct(guard, Service()) == "here"
+        group.cancel_scope.cancel()
+
+
+async def test_those_who_wait_for_it_do_not_wake_each_other() -> None:
+    guard = declared(breaker=Breaker(failures=1, open=10, probe=100))
+    async with open_supervisor():
+        await trip(guard)
+        await until_half_open(guard)
+        began = current_time()
+        async with create_task_group() as group:
+            group.start_soon(direct, guard, Service(took=5))
+            await settle()
+            for _ in range(3):
+                group.start_soon(guard.wait_closed)
+        assert current_time() - began == 5
+
+
 # --- what is told ----------------------------------------------------------------------------------
 
 
