@@ -431,6 +431,8 @@ def _refusable(guard: Guard, fn: Callable[..., Any]) -> Callable[..., Coroutine[
         else:
             now = live.clock() if timed else 0.0
             breaker.succeeded(ticket, now, now - at if slow else 0.0)
+            if timed and breaker.happened:
+                live.tell()
             live.quiet += 1
             return result
         failed = live.failed_directly(ticket, at, before, error)

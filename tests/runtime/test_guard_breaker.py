@@ -835,3 +835,18 @@ async def test_who_listens_cannot_break_a_call_nor_see_it_half_done(
         await trip(guard)
         assert states == ["open"]
         assert breaker(guard).state == "open"
+
+
+@ways
+@pytest.mark.parametrize("policy", [Breaker(slow=5, calls=2), Breaker(rate=0.5, calls=2)])
+async def test_that_a_success_has_opened_it_is_told_at_once(
+    way: Way, policy: Breaker, told: Told
+) -> None:
+    """The share of failures may be reached by a call that succeeds, as there have to be enough."""
+    guard = declared(breaker=policy)
+    async with open_supervisor():
+        with pytest.raises(ConnectionError):
+            await way(guard, Service(ConnectionError, took=6))
+        assert not told.of(BreakerOpened)
+        assert await way(guard, Service(took=6)) == "here"
+        assert len(told.of(BreakerOpened)) == 1
