@@ -273,7 +273,7 @@ def _over_intensity(node: Node) -> bool:
         return False
     log = node.log
     log.append(node.now)
-    while log[0] <= node.now - limit.within:
+    while log[0] <= node.now - limit.within and len(log) > 1:  # the last one counts in any case
         log.popleft()
     return len(log) > limit.restarts
 

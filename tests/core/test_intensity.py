@@ -46,6 +46,16 @@ def test_no_restarts_allowed_means_that_the_first_failure_ends_it() -> None:
     assert [e.offenders for e in drive.events(Escalated)] == [("t/b",)]
 
 
+@pytest.mark.parametrize("within", [5e-324, 1e-12])
+def test_a_restart_counts_however_short_the_period_is(within: float) -> None:
+    drive = Drive(child("a"), intensity=Intensity(0, within))
+    drive.advance(1e5)
+
+    drive.crash("a")
+
+    assert drive.node.closing
+
+
 def test_the_note_of_an_error_that_is_raised_again_and_again_stays_one() -> None:
     error = ValueError("the same object")
     for _ in range(3):
