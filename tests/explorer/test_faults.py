@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from supervisor._core import close, command, group, move, order, step, verdict
+from supervisor._core import close, command, group, move, order, resume, step, verdict
 from supervisor._core.child import ENDED, ChildState
 from supervisor._core.effects import Cancel, Finish, ReasonChanged, Run, StuckRemain, TellStuck
 from supervisor._core.node import Node
@@ -208,7 +208,7 @@ def wants_what_is_held(node: Node, child: ChildState) -> bool:
     return not (child.condemned or node.closing or move.unbound(child))
 
 
-@plant("permit", step, "delay_is_over", METERED)
+@plant("permit", (resume, verdict), "delay_is_over", METERED)
 def takes_no_permit(node: Node, child: ChildState, delay: HoldOwner) -> None:
     node.drop(child, delay)
 
