@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Final, Literal, TypeAlias, get_args
+from copy import copy
+from typing import Any, Final, Literal, Self, TypeAlias, get_args
 
 from msgspec import Struct
 
@@ -130,6 +131,12 @@ class Rules:
         self._ignore = _Matching(breaker.ignore if breaker else ())
         self._throttled = _Matching(throttled)
         self._severities = dict(severities or {})
+
+    def retrying(self, retry: Retry) -> Self:
+        """The same rules, but for which errors are retried."""
+        other = copy(self)
+        other._on, other._never = _Matching(retry.on), _Matching(retry.never)
+        return other
 
     def judge(self, error: BaseException, wall: float) -> Judged:
         """Judge it; ``wall`` is the time in seconds since 1970, for a service that names a date.

@@ -13,7 +13,6 @@ from supervisor._core.classify import Judged
 from supervisor._errors import BreakerOpen
 from supervisor._record.wording import error_line
 from supervisor._runtime.budgets import acquire
-from supervisor._runtime.clock import stamp
 from supervisor._runtime.permit import Permit, refuse_no_rest
 
 if TYPE_CHECKING:
@@ -221,8 +220,7 @@ class Attempt:
             permit._answered_if_new()
 
     def _failed(self, error: Exception, now: float, took: float) -> None:
-        live = self._course.live
-        judged = live.rules.judge(error, stamp())
+        judged = self._course.judge(error)
         self._error, self._judged = error, judged
         if self._at is not None and judged.what == "throttled" and not self._told:
             self.throttled(judged.rest)
@@ -251,6 +249,6 @@ class Attempt:
         if self._at is None:
             breaker.ignored(ticket, now)
         elif isinstance(rest, Exception):
-            self._tell_breaker(live.rules.judge(rest, stamp()), rest, now, took)
+            self._tell_breaker(self._course.judge(rest), rest, now, took)
         else:
             breaker.cancelled(ticket, now, took)

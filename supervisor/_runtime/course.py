@@ -21,11 +21,13 @@ from supervisor._core.calls import (
     SERVED,
     SUCCEEDED,
 )
+from supervisor._core.classify import Judged
 from supervisor._core.retry import Attempts, was_retried
 from supervisor._errors import BadResult, BreakerOpen, FallbackFailed, PermitRefused
 from supervisor._happenings import AttemptFailed, AttemptRule, CallRecovered, FallbackServed
 from supervisor._record.wording import error_line
 from supervisor._runtime.attempt import Attempt
+from supervisor._runtime.clock import stamp
 from supervisor._runtime.context import current_life
 from supervisor._runtime.permit import Acquisition, Permit
 from supervisor._spec.guards import Retry
@@ -95,6 +97,12 @@ class Course:
         if timeout is None:
             return None if within is None else self.began + within
         return at + timeout if within is None else min(at + timeout, self.began + within)
+
+    def judge(self, error: Exception) -> Judged:
+        """What an error of an attempt means for this call."""
+        live, retry = self.live, self.how.retry
+        rules = live.rules if retry is live.how.retry else live.rules.retrying(retry)
+        return rules.judge(error, stamp())
 
     async def permit(self, asked: Acquisition) -> Permit:
         """The permit that was asked for, by the call's own deadline."""
