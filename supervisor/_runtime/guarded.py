@@ -317,7 +317,11 @@ async def made(fn: Callable[..., Any], args: tuple[object, ...], kwargs: dict[st
     with is awaited here, if it can be."""
     if is_async(fn):
         return await fn(*args, **kwargs)
-    [result] = await to_thread.run_sync(_boxed, partial(fn, *args, **kwargs))
+    if is_async(unwrapped := _unwrapped(fn)):
+        result = fn(*args, **kwargs)  # a cache, say, which may have the answer already
+    else:
+        _refuse_generators(unwrapped)
+        [result] = await to_thread.run_sync(_boxed, partial(fn, *args, **kwargs))
     return await result if inspect.isawaitable(result) else result
 
 
@@ -328,14 +332,33 @@ def _boxed(fn: Callable[[], Any]) -> tuple[Any]:
 
 
 def is_async(fn: Callable[..., Any]) -> bool:
-    """Whether a call of the function makes a coroutine, so that it may be called in the event loop:
-    seen through partials, wrappers and objects with an async ``__call__``."""
+    """Whether each call of the function makes a coroutine: seen through partials, and of objects
+    with an async ``__call__``, but not through wrappers, which may do otherwise."""
     if isinstance(fn, FunctionType) and fn.__code__.co_flags & inspect.CO_COROUTINE:
         return True  # as most are
     while isinstance(fn, partial):
         fn = fn.func
-    fn = inspect.unwrap(fn)
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(type(fn).__call__)
+
+
+def _unwrapped(fn: Callable[..., Any]) -> Callable[..., Any]:
+    while isinstance(fn, partial):
+        fn = fn.func
+    innermost: Callable[..., Any] = inspect.unwrap(fn)
+    return innermost
+
+
+def _refuse_generators(fn: Callable[..., Any]) -> None:
+    """Refuse a function of which a call does nothing yet.
+
+    Raises:
+        TypeError: it is a generator function.
+    """
+    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+        raise TypeError(
+            f"{fn.__qualname__} is a generator function, and a call of it does nothing yet; "
+            "guard what it does, by `async for attempt in guard: async with attempt:` within it"
+        )
 
 
 class Guards:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial, wraps
 from typing import Any
 
@@ -226,6 +226,56 @@ async def test_a_failure_of_what_a_plain_function_answers_with_is_seen() -> None
         status = guard.status().breaker
         assert status is not None
         assert status.state == "open"
+
+
+@pytest.mark.parametrize("way", ["call", "decorated"])
+async def test_a_wrapper_that_may_have_the_answer_already_is_called_as_it_is(way: str) -> None:
+    """A cache, say: it looks like what it wraps, and answers with a coroutine or with the value."""
+    kept: dict[int, Any] = {}
+
+    @wraps(plain)
+    def cached(question: int) -> Any:
+        async def ask() -> Any:
+            kept[question] = await plain(question)
+            return kept[question]
+
+        return kept[question] if question in kept else ask()
+
+    guard = declared()
+    async with open_supervisor():
+        call = partial(guard, cached) if way == "call" else guard(cached)
+        assert await call(1) == (1, True)
+        assert await call(1) == (1, True)
+
+
+def numbers(count: int) -> Iterator[int]:
+    yield from range(count)
+
+
+async def async_numbers(count: int) -> AsyncIterator[int]:
+    for number in range(count):
+        yield number
+
+
+@pytest.mark.parametrize("fn", [numbers, async_numbers, partial(numbers), partial(async_numbers)])
+@pytest.mark.parametrize("way", ["call", "decorated", "served", "one line"])
+async def test_a_generator_function_is_refused_as_its_call_does_nothing_yet(
+    fn: Any, way: str
+) -> None:
+    guard = declared(retry=Retry(retries=3), breaker=Breaker(failures=1))
+    async with open_supervisor():
+        with pytest.raises(TypeError, match="a generator function"):
+            if way == "call":
+                await guard(fn, 3)
+            elif way == "decorated":
+                await guard(fn)(3)
+            elif way == "served":
+                await guard.served(fn, 3)
+            else:
+                await handle_with_retry(partial(fn, 3), "guard")
+        status = guard.status()
+        assert status.breaker is not None
+        assert (status.breaker.state, status.under_way) == ("closed", 0)
 
 
 async def test_the_context_goes_with_a_call_into_its_thread() -> None:
