@@ -264,7 +264,7 @@ class Guard:
         if get_ident() != tree.thread:
             raise NoTree(
                 "not in the tree's event loop; from a worker thread, "
-                "call anyio.from_thread.run(guard, fn)"
+                "call anyio.from_thread.run(guard(fn), ...)"
             )
         if tree is not self._tree:
             self._remember(tree, tree.guards.of(self))
