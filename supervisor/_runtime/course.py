@@ -241,10 +241,10 @@ class Course:
         self.live.count(FAILED)
         error, self.error = self._noted(), None
         try:
-            if failures:
-                raise _of_the_fallbacks(self.live.name, failures) from error
             if isinstance(error, BadResult):
                 return Served(error.value, 0, self.number, str(error))
+            if failures:
+                raise _of_the_fallbacks(self.live.name, failures) from error
             if error is not inflight:
                 raise_again(error)
             return Served(None)
