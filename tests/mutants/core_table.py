@@ -341,7 +341,7 @@ BUDGETS = (
     close(
         fault="an error that is raised again and again gathers notes",
         law=15,
-        function="_note",
+        function="note_once",
         old='note not in getattr(error, "__notes__", ())',
         new="True",
         killed_by=(
