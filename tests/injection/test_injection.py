@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 import pytest
 
+import tests.injection.guards  # noqa: F401  # its scenarios
 from supervisor.testing import no_leaks
 from tests.injection.inject import VARIANTS, run_scenario
 from tests.injection.laws import broken

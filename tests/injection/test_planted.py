@@ -10,10 +10,14 @@ from typing import Any, Literal, TypeAlias
 import anyio
 import pytest
 
+import tests.injection.guards  # noqa: F401  # its scenarios
 from supervisor import Child, Crashed, Event, ForeignCancellation
+from supervisor._core.breaker import BreakerMachine
 from supervisor._core.effects import StopChild, TellStuck
+from supervisor._core.permits import BudgetState
 from supervisor._errors import NotFound
 from supervisor._runtime import host, life, runtime
+from supervisor._runtime.attempt import Attempt
 from supervisor._runtime.bus import Bus
 from supervisor._runtime.handle import _raise
 from supervisor._runtime.runtime import LiveNode, Runtime
@@ -146,6 +150,31 @@ def calls_that_stop_the_tree(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Child, "restart", restart)
 
 
+def cancelled_calls_taken_for_failures(patch: pytest.MonkeyPatch) -> None:
+    def cancelled(self: BreakerMachine, ticket: int, now: float, took: float) -> None:
+        self.failed(ticket, now, took, "cancelled")
+
+    patch.setattr(BreakerMachine, "cancelled", cancelled)
+
+
+def probes_that_are_kept(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(BreakerMachine, "cancelled", lambda *_: None)
+
+
+def blocks_that_stay_under_way(patch: pytest.MonkeyPatch) -> None:
+    async def enter(self: Attempt) -> Attempt:
+        self._entered = True
+        self._course.live.under_way += 1
+        await self._enter()
+        return self
+
+    patch.setattr(Attempt, "__aenter__", enter)
+
+
+def permits_that_are_taken_along(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(BudgetState, "give_back", lambda *_: None)
+
+
 kept: list[Any] = []
 
 BOTH: tuple[Backend, ...] = ("asyncio", "trio")
@@ -172,6 +201,28 @@ PLANTED: list[tuple[Plant, str, tuple[Backend, ...], Variant, str]] = [
     (timers_that_end, "quarantine_and_fallback", ASYNCIO, "native", "has not ended"),
     (tasks_left_behind, "commands_to_a_child", ASYNCIO, "call", "left: task"),
     (calls_that_stop_the_tree, "commands_to_a_child", BOTH, "call", "bystander"),
+    (
+        cancelled_calls_taken_for_failures,
+        "guarded_calls_wait_for_permits",
+        BOTH,
+        "call",
+        "it was counted",
+    ),
+    (
+        probes_that_are_kept,
+        "guarded_calls_are_retried_past_a_probe",
+        BOTH,
+        "call",
+        "a probe is left",
+    ),
+    (blocks_that_stay_under_way, "guarded_blocks_are_run_again", BOTH, "call", "a call is left"),
+    (
+        permits_that_are_taken_along,
+        "guarded_calls_wait_for_permits",
+        BOTH,
+        "call late",
+        "asked with",
+    ),
 ]
 
 
