@@ -101,11 +101,6 @@ class LiveGuard:
         """Those that somebody holds."""
         return [guard for each in self.declared if (guard := each()) is not None]
 
-    @property
-    def forgettable(self) -> bool:
-        """Whether nobody holds a declaration of it, nor is in a call."""
-        return not self.under_way and not self.declarations()
-
     # --- a call -----------------------------------------------------------------------------------
 
     async def call(
@@ -433,7 +428,7 @@ class Guards:
         self._full = max(MOST, 2 * len(self._live))  # or each that is held would look at all others
 
     def _nobody_else_holds(self, live: LiveGuard) -> bool:
-        return not live.under_way and (live.name in self._made or live.forgettable)
+        return not live.under_way and (live.name in self._made or not live.declarations())
 
     def statuses(self) -> tuple[GuardStatus, ...]:
         """How each of them is."""
