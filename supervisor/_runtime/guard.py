@@ -74,7 +74,7 @@ class Guard:
     """
 
     __slots__ = (
-        "__weakref__", "_fallbacks", "_how", "_known", "_live", "_sole", "_tree", "_waits", "bad_result", "breaker", "budget",
+        "__weakref__", "_fallbacks", "_how", "_known", "_live", "_sole", "_waits", "bad_result", "breaker", "budget",
         "cost", "fallback", "name", "priority", "retry", "severities", "throttled", "timeout",
     )  # fmt: skip
 
@@ -98,8 +98,7 @@ class Guard:
     _how: How
     _known: dict[Callable[..., Any], Callable[..., Coroutine[Any, Any, Any]]]  # decorated, by us
     _waits: bool  # whether a call may wait for more than the service, or its result is looked at
-    _tree: Runtime | None  # where it was last looked for, and what was found
-    _live: LiveGuard | None
+    _live: LiveGuard | None  # what was found when it was last looked for
     _sole: LiveGuard | None  # the same while its tree is the only one of the process
 
     def __init__(
@@ -141,7 +140,7 @@ class Guard:
         put(self, "_how", how)
         links = fallback if isinstance(fallback, tuple) else (fallback,) * (fallback is not None)
         put(self, "_fallbacks", links)
-        self._remember(None, None)
+        self._remember(None)
         within = retry is not None and retry.deadline is not None
         waits = self.budget is not None or timeout is not None or within or bad_result is not None
         put(self, "_waits", waits)
@@ -266,16 +265,21 @@ class Guard:
                 "not in the tree's event loop; from a worker thread, "
                 "call anyio.from_thread.run(guard(fn), ...)"
             )
-        if tree is not self._tree:
-            self._remember(tree, tree.guards.of(self))
-        assert self._live is not None
-        return self._live
+        live = self._live
+        if live is None or live.tree is not tree:
+            live = tree.guards.of(self)
+            self._remember(live)
+        return live
 
-    def _remember(self, tree: Runtime | None, live: LiveGuard | None) -> None:
-        object.__setattr__(self, "_tree", tree)
-        object.__setattr__(self, "_live", live)
-        alone = tree is not None and not tree.finished.is_set() and tree.guards.alone
-        object.__setattr__(self, "_sole", live if alone else None)
+    def _remember(self, live: LiveGuard | None) -> None:
+        """What was found; a tree in another thread may have it forget that at any moment."""
+        put = object.__setattr__
+        put(self, "_live", live)
+        put(self, "_sole", None)
+        if live is not None and not live.tree.finished.is_set() and live.tree.guards.are_alone():
+            put(self, "_sole", live)
+            if not live.tree.guards.are_alone():  # any more
+                put(self, "_sole", None)
 
 
 @final

@@ -373,12 +373,11 @@ class Guards:
     def open(self) -> None:
         """The tree begins."""
         Guards._open.append(self)
-        if not self.alone:
+        if not self.are_alone():
             for other in tuple(Guards._open):
                 other._be_forgotten()
 
-    @property
-    def alone(self) -> bool:
+    def are_alone(self) -> bool:
         """Whether its tree is the only open one of the process."""
         return Guards._open == [self]
 
@@ -391,7 +390,7 @@ class Guards:
         """Have the declarations look anew for what they are here."""
         for live in tuple(self._live.values()):
             for guard in live.declarations():
-                guard._remember(None, None)
+                guard._remember(None)
 
     def named(self, name: str, make: Callable[[str], Guard]) -> LiveGuard:
         """The guard of that name; one that is made now if there is none."""

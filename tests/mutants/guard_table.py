@@ -296,7 +296,7 @@ GUARDS = (
         fault="functions remember the tree that is over",
         law="Retries",
         function="Guards._be_forgotten",
-        old="guard._remember(None, None)",
+        old="guard._remember(None)",
         new="pass",
         killed_by=(f"{NAMES}test_after_the_end_of_the_tree_there_is_none",),
     ),

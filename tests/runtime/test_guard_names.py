@@ -4,7 +4,10 @@ tree, for as long as anybody can tell."""
 from __future__ import annotations
 
 import gc
+import sys
+import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -25,9 +28,19 @@ from supervisor import (
     handle_with_retry,
     open_supervisor,
 )
-from supervisor._runtime.guarded import MOST
+from supervisor._runtime.guarded import MOST, Guards
 from supervisor.testing import virtual_backend
 from tests.runtime.conftest import Service
+
+
+@pytest.fixture
+def often_switching() -> Iterator[None]:
+    """Threads take turns after nearly each instruction."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
 
 FAILING = Service(ConnectionError)
 
@@ -320,8 +333,11 @@ async def test_a_call_that_outlasts_its_tree_ends_as_it_would_have() -> None:
     assert len(service.asked) == 2
 
 
-def test_guards_of_trees_in_two_threads_know_nothing_of_each_other() -> None:
+def test_guards_of_trees_in_two_threads_know_nothing_of_each_other(
+    often_switching: None,
+) -> None:
     guard = declared()
+    together = threading.Barrier(2)
 
     @guard
     async def ask(service: Service) -> Any:
@@ -329,8 +345,10 @@ def test_guards_of_trees_in_two_threads_know_nothing_of_each_other() -> None:
 
     async def main() -> int:
         async with open_supervisor():
-            for _ in range(200):
+            together.wait(10)
+            for _ in range(1000):
                 await ask(Service())
+            together.wait(10)
             return calls_of(guard)
 
     def run() -> int:
@@ -338,4 +356,28 @@ def test_guards_of_trees_in_two_threads_know_nothing_of_each_other() -> None:
         return anyio.run(main, backend=backend, backend_options=options)
 
     with ThreadPoolExecutor(2) as pool:
-        assert [each.result() for each in [pool.submit(run), pool.submit(run)]] == [200, 200]
+        assert [each.result() for each in [pool.submit(run), pool.submit(run)]] == [1000, 1000]
+
+
+async def test_a_tree_that_opens_in_another_thread_just_now_is_not_overlooked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Just between the look whether there is another and what follows from it."""
+    guard = declared()
+    async with open_supervisor() as tree:
+        other = Guards(tree._runtime)
+        looks = Guards.are_alone
+
+        def are_alone(self: Guards) -> bool:
+            was = looks(self)
+            if other not in Guards._open:
+                other.open()
+            return was
+
+        monkeypatch.setattr(Guards, "are_alone", are_alone)
+        guard.status()
+        monkeypatch.undo()
+
+        assert other in Guards._open
+        other.close()
+        assert guard._sole is None
