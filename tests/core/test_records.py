@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor._core import records
-from supervisor._core.records import Errors, fingerprint, normalised
+from supervisor._core.fingerprint import fingerprint, is_own, normalised
+from supervisor._core.records import Errors
 from supervisor._errors import TreeFailed
 from supervisor._happenings import (
     AttemptFailed,
@@ -416,7 +417,7 @@ def test_the_place_is_the_innermost_frame_of_the_users_own_code() -> None:
 def test_where_no_frame_is_the_users_the_innermost_is_the_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(records, "is_own", lambda file: False)
+    monkeypatch.setattr("supervisor._core.fingerprint.is_own", lambda file: False)
     with pytest.raises(json.JSONDecodeError) as caught:
         json.loads("{")
 
@@ -439,7 +440,7 @@ def test_where_no_frame_is_the_users_the_innermost_is_the_place(
 def test_a_file_is_own_that_is_neither_pythons_nor_a_librarys_nor_ours(
     file: str, own: bool
 ) -> None:
-    assert records.is_own(file) is own
+    assert is_own(file) is own
 
 
 def test_all_of_one_kind_are_counted_also_those_forgotten() -> None:

@@ -9,6 +9,7 @@ from tests.mutants.fault import Mutant
 SECTION = "Error records"
 
 records = partial(Mutant, module="supervisor._core.records")
+fingerprint = partial(Mutant, module="supervisor._core.fingerprint")
 summary = partial(Mutant, module="supervisor._core.summary")
 recorder = partial(Mutant, module="supervisor._runtime.recorder")
 life = partial(Mutant, module="supervisor._runtime.life")
@@ -84,7 +85,7 @@ RECORDS = (
         new="told = list(",
         killed_by=(f"{KEPT}test_a_group_has_the_types_of_its_leaves_in_an_order_of_its_own",),
     ),
-    records(
+    fingerprint(
         fault="a message is kept as it is",
         law=15,
         function="text_of",
@@ -92,7 +93,7 @@ RECORDS = (
         new="return text",
         killed_by=(f"{KEPT}test_a_huge_message_is_cut",),
     ),
-    records(
+    fingerprint(
         fault="the place is the innermost frame whoever wrote it",
         law=SECTION,
         function="innermost",
