@@ -19,12 +19,15 @@ from supervisor._errors import (
     BreakerOpen,
     BrokerClosed,
     CallToSelf,
+    CostTooHigh,
     Decline,
     MailboxClosed,
     MailboxTaken,
+    NoTree,
     PermitRefused,
     PermitUsed,
     Refused,
+    UnknownBudget,
 )
 from supervisor._spec.guards import Breaker, Matchers, Retry
 from supervisor._words import Severity
@@ -71,6 +74,21 @@ _MISTAKES: Final = (
     SystemError,
     Warning,
 )
+
+UNHIDDEN: Final = (
+    TypeError,
+    AttributeError,
+    NameError,
+    AssertionError,
+    NotImplementedError,
+    RecursionError,
+    ImportError,
+    UnknownBudget,
+    CostTooHigh,
+    NoTree,
+)
+"""Errors that no fallback hides: the program is wrong, not the service. A value or a key may well be
+the service's, so those of :data:`_MISTAKES` are more."""
 
 _OF_THE_COMPILER: Final = (SyntaxError, IndentationError, TabError)
 """These exactly: parsers of other languages derive theirs from them, for what they are given."""

@@ -210,7 +210,9 @@ class Attempt:
         except BaseException as left:  # trio: what a group has besides our own cancellation
             return left
         self._course.live.count(TIMED_OUT)
-        return TimeoutError(f"no answer within {self._course.timeout:g} s")
+        assert self._at is not None
+        # Of the timeout and the call's own deadline, the nearer.
+        return TimeoutError(f"no answer within {scope.deadline - self._at:.3g} s")
 
     def _succeeded(self, now: float, took: float) -> None:
         permit, breaker = self._permit, self._course.live.breaker

@@ -86,11 +86,6 @@ class Course:
         self._retrying: Attempts | None = None  # none until something fails
         self._rule: AttemptRule = "retried"
 
-    @property
-    def timeout(self) -> float:
-        """Seconds that an attempt may take; for the words of an error."""
-        return self.how.timeout or self.how.retry.deadline or 0.0
-
     def until(self, at: float) -> float | None:
         """When an attempt whose call begins now is over."""
         timeout, within = self.how.timeout, self.how.retry.deadline

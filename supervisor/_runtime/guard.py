@@ -74,8 +74,9 @@ class Guard:
     """
 
     __slots__ = (
-        "__weakref__", "_fallbacks", "_how", "_known", "_live", "_sole", "_waits", "bad_result", "breaker", "budget",
-        "cost", "fallback", "name", "priority", "retry", "severities", "throttled", "timeout",
+        "__weakref__", "_fallbacks", "_how", "_known", "_live", "_sole", "_waits", "bad_result",
+        "breaker", "budget", "cost", "fallback", "name", "priority", "retry", "severities",
+        "throttled", "timeout",
     )  # fmt: skip
 
     FIELDS: ClassVar = (
@@ -441,9 +442,8 @@ def _refusable(guard: Guard, fn: Callable[..., Any]) -> Callable[..., Coroutine[
             now, window = live.clock(), breaker.window
             usual = ticket == breaker.counting and now < window.edge and not slow
             if usual and not (window.failures or window.slow or breaker.log):
-                window.calls += (
-                    1  # all that succeeded() would do; to call it is a tenth of the cost
-                )
+                # All that succeeded() would do; to call it is a tenth of the whole cost.
+                window.calls += 1
                 return result
             breaker.succeeded(ticket, now, now - at if slow else 0.0)
             if breaker.happened:

@@ -16,21 +16,15 @@ from anyio.lowlevel import checkpoint
 
 from supervisor._core.breaker import BreakerMachine
 from supervisor._core.calls import ATTEMPTS, KINDS, SUCCEEDED, figures
-from supervisor._core.classify import Rules
+from supervisor._core.classify import UNHIDDEN, Rules
 from supervisor._core.meter import Meter
 from supervisor._core.retry import RetryBudget
-from supervisor._errors import (
-    BadResult,
-    BreakerOpen,
-    CostTooHigh,
-    GuardDiffers,
-    NoTree,
-    UnknownBudget,
-)
+from supervisor._errors import BadResult, BreakerOpen, GuardDiffers
 from supervisor._record.wording import error_line
 from supervisor._runtime.attempt import Attempt
 from supervisor._runtime.course import Course, How, Served
 from supervisor._spec.guards import Retry
+from supervisor._spec.values import shown
 from supervisor._views import BreakerStatus, GuardStatus
 from supervisor._words import Forced
 
@@ -163,7 +157,7 @@ class LiveGuard:
         kwargs: dict[str, object],
     ) -> Served:
         """What the first of the fallbacks says that does not fail itself; or the call's error."""
-        links = () if isinstance(course.error, MISTAKES) else self.fallbacks
+        links = () if isinstance(course.error, UNHIDDEN) else self.fallbacks
         failures: list[str] = []
         for level, link in enumerate(links, 1):
             try:
@@ -300,18 +294,12 @@ class LiveGuard:
         await checkpoint()
 
 
-MISTAKES: Final = (
-    TypeError, AttributeError, NameError, AssertionError, NotImplementedError, RecursionError,
-    ImportError, UnknownBudget, CostTooHigh, NoTree,
-)  # fmt: skip
-"""Errors that no fallback hides: the program is wrong, not the service."""
-
-
 async def made(fn: Callable[..., Any], args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
     """Call the function: here if it is async, in a worker thread if it is not. What that answers
     with is awaited here, if it can be."""
     if is_async(fn):
         return await fn(*args, **kwargs)
+    _refuse_what_is_no_function(fn)
     if is_async(unwrapped := _unwrapped(fn)):
         result = fn(*args, **kwargs)  # a cache, say, which may have the answer already
     else:
@@ -341,6 +329,20 @@ def _unwrapped(fn: Callable[..., Any]) -> Callable[..., Any]:
         fn = fn.func
     innermost: Callable[..., Any] = inspect.unwrap(fn)
     return innermost
+
+
+def _refuse_what_is_no_function(fn: Any) -> None:
+    """Refuse the call's result in the place of the function, above all.
+
+    Raises:
+        TypeError: it cannot be called.
+    """
+    if callable(fn):
+        return
+    what = shown(fn)
+    if inspect.iscoroutine(fn):
+        fn.close()  # or Python says, too, that nobody has awaited it
+    raise TypeError(f"{what} is no function; write guard(fetch, url), not guard(fetch(url))")
 
 
 def _refuse_generators(fn: Callable[..., Any]) -> None:

@@ -257,6 +257,17 @@ async def async_numbers(count: int) -> AsyncIterator[int]:
         yield number
 
 
+@pytest.mark.parametrize(
+    "make", [lambda: Service().ask(), lambda: "fetch"], ids=["a coroutine", "a name"]
+)
+async def test_who_gives_a_result_in_the_place_of_a_function_is_told_what_to_write(
+    make: Callable[[], Any],
+) -> None:
+    async with open_supervisor():
+        with pytest.raises(TypeError, match=r"is no function; write guard\(fetch, url\)"):
+            await declared()(make())
+
+
 @pytest.mark.parametrize("fn", [numbers, async_numbers, partial(numbers), partial(async_numbers)])
 @pytest.mark.parametrize("way", ["call", "decorated", "served", "one line"])
 async def test_a_generator_function_is_refused_as_its_call_does_nothing_yet(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from anyio import current_time, sleep
 
-from supervisor import Guard, open_supervisor
+from supervisor import Guard, Retry, open_supervisor
 
 pytestmark = pytest.mark.usefixtures("leak_check")
 
@@ -34,3 +34,10 @@ async def test_an_answer_that_is_late_is_none() -> None:
             await guard(answer_after, 10.5)
 
         assert guard.status().figures[-1].timed_out == 1
+
+
+async def test_an_attempt_that_the_calls_own_deadline_cuts_says_how_long_it_had() -> None:
+    guard = Guard("guard", budget=None, timeout=10, retry=Retry(deadline=3), breaker=None)
+    async with open_supervisor():
+        with pytest.raises(TimeoutError, match="no answer within 3 s"):
+            await guard(answer_after, 10.5)
